@@ -1,0 +1,1 @@
+"""Language agents: minds that read and write."""

@@ -1,0 +1,1 @@
+"""Array minds: scripted strategies, networks, and what trains them."""

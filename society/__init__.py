@@ -1,0 +1,1 @@
+"""The society floor: composes worlds and minds, loops, selects, records, shows."""

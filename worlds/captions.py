@@ -1,0 +1,68 @@
+"""Captions: how a row of arrays becomes words, and words become an action.
+
+Every text an agent reads about a world is generated here from the same parameters that
+the engine pays from, so a prompt cannot state another game than the one being played.
+"""
+
+import abc
+import dataclasses
+from typing import Any, Literal
+
+from worlds.types import Seat
+
+__all__ = ["Caption", "Framing"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Framing:
+    """How the same world is told. Neutral by default, option order shuffled per seat.
+
+    story: cover story. labels: option names, as letters ("JF") or words separated by commas.
+    currency: unit of payoff. option_order: order in which options are listed.
+    """
+
+    story: Literal["game", "cooking", "project"] = "game"
+    labels: str = ""
+    currency: str = "points"
+    language: Literal["en"] = "en"
+    option_order: Literal["shuffled", "fixed", "reversed"] = "shuffled"
+    paraphrase: int = 0
+    whitespace: Literal["plain", "double", "trailing"] = "plain"
+    persona_format: Literal["second_person", "third_person", "interview"] = "second_person"
+
+
+class Caption(abc.ABC):
+    """Words for one world. ``row`` is one slot's row of ``Observation.view`` as NumPy arrays."""
+
+    def __init__(self, world: Any, framing: Framing | None = None) -> None:
+        """Hold the world whose current parameters are put into words."""
+        self.world = world
+        self.framing = framing or Framing()
+
+    @abc.abstractmethod
+    def rules(self, seat: Seat) -> str:
+        """How the world works for this seat: payoffs, length, what others can do."""
+
+    @abc.abstractmethod
+    def words(self, row: Any, seat: Seat) -> str:
+        """What the seat sees now."""
+
+    @abc.abstractmethod
+    def question(self, row: Any, seat: Seat) -> str:
+        """What the seat is asked to decide now."""
+
+    def options(self, row: Any, seat: Seat) -> tuple[str, ...] | None:
+        """The choices in the order shown, or None for a free answer."""
+        return None
+
+    def answer_hint(self, row: Any, seat: Seat) -> str:
+        """The form of the answer, for prompts and re-asks."""
+        return ""
+
+    @abc.abstractmethod
+    def action(self, text: str, row: Any, seat: Seat) -> Any:
+        """Read an action from a reply; raises ParseError with what was expected."""
+
+    def describe(self, action: Any, row: Any, seat: Seat) -> str:
+        """An action in words, for journals and playthroughs."""
+        return str(action)

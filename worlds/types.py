@@ -1,0 +1,257 @@
+"""All that crosses the line between worlds and minds.
+
+``N`` is the number of slots of a world, ``n`` the number of rows of one group.
+A *slot* is a row of an array; a *uid* is an individual and is never reused.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+
+from worlds.tree import pytree
+
+__all__ = [
+    "Array",
+    "Birth",
+    "Births",
+    "Decision",
+    "Draft",
+    "Graph",
+    "Message",
+    "Mind",
+    "Observation",
+    "ParseError",
+    "Percept",
+    "Reply",
+    "Seat",
+    "Seats",
+    "Transition",
+    "Turn",
+]
+
+Array = jax.Array
+
+
+class Observation(NamedTuple):
+    """What a world shows at the start of a step.
+
+    view: pytree of arrays, each with leading axis N; may be ``()``.
+    alive: [N] bool, slots that hold an individual.
+    acting: [N] bool, slots whose turn it is; implies ``alive``.
+    legal: [N, A] bool for discrete actions, or None where all are legal.
+    text: one text per slot (host worlds) or None.
+    options: one tuple of choices per slot (host worlds) or None.
+    """
+
+    view: Any
+    alive: Array
+    acting: Array
+    legal: Array | None = None
+    text: tuple[str, ...] | None = None
+    options: tuple[tuple[str, ...] | None, ...] | None = None
+
+
+class Transition(NamedTuple):
+    """What a step did.
+
+    reward, terminated, truncated speak of whoever held the slot *before* the step;
+    parents of whoever holds it *after*.
+
+    reward: [N] float32.
+    terminated: [N] bool, the individual's life or the episode ended by the rules.
+    truncated: [N] bool, the episode was cut by a limit that is not part of the rules.
+    parents: [N, P] int32 slots of the newborn's parents, -1 = none; None in worlds without births.
+    metrics: name -> scalar (or small fixed-shape array) that the recorder keeps.
+    """
+
+    reward: Array
+    terminated: Array
+    truncated: Array
+    parents: Array | None = None
+    metrics: Mapping[str, Array] = {}
+
+
+class Percept(NamedTuple):
+    """A group's rows of an Observation, plus what reached it through channels.
+
+    view: pytree of arrays with leading axis n.
+    alive, acting: [n] bool.
+    first: [n] bool, the episode has just begun or the individual was just born.
+    legal: [n, A] bool or None.
+    inbox: channel name -> array with leading axis n.
+    """
+
+    view: Any
+    alive: Array
+    acting: Array
+    first: Array
+    legal: Array | None = None
+    inbox: Mapping[str, Array] = {}
+
+
+class Mind(NamedTuple):
+    """An array group's minds: ``params`` are learned and inherited, ``memory`` lives one life."""
+
+    params: Any = ()
+    memory: Any = ()
+
+
+class Decision(NamedTuple):
+    """What a group does: actions and numeric messages, its new memory, and extras for learners."""
+
+    action: Any
+    memory: Any = ()
+    outbox: Mapping[str, Array] = {}
+    extras: Mapping[str, Array] = {}
+
+
+class Births(NamedTuple):
+    """Who takes over which row, within one index space.
+
+    child: [B] int32 rows that a newcomer takes; a row equal to the number of rows is padding.
+    parent: [B, P] int32 rows inherited from, -1 = none.
+    dense: True when ``child`` is ``arange(n)`` (every row takes part), so that gathers suffice.
+    """
+
+    child: Array
+    parent: Array
+    dense: bool = False
+
+
+@pytree
+class Graph:
+    """Ties among N slots, as arrays sorted by receiver.
+
+    senders, receivers: [E] int32; padding rows hold N. An undirected tie is two rows.
+    offsets: [N + 1] int32; the in-neighbours of i are ``senders[offsets[i]:offsets[i + 1]]``.
+    weights: [E] float32 or None (all 1).
+    table: [N, K] int32 in-neighbours padded with N, or None where degrees vary too much.
+    A complete graph keeps no arrays (``complete=True``); ``regular`` says the table has no padding.
+    """
+
+    senders: Any = None
+    receivers: Any = None
+    offsets: Any = None
+    weights: Any = None
+    table: Any = None
+    num_slots: int = 0
+    complete: bool = False
+    directed: bool = False
+    regular: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Seat:
+    """One place at the table, as a caption or a language agent knows it.
+
+    slot is the row; role and group are names; name is what others call the individual.
+    """
+
+    slot: int
+    group: str = ""
+    role: str = ""
+    uid: int = 0
+    name: str = ""
+    attributes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+class Seats(NamedTuple):
+    """What an array policy is told when its minds are made.
+
+    num: number of rows n. start: first slot of the group. world: the world it will play.
+    action_space, observation_space: of its rows (all alike). attributes: name -> array [n].
+    channels: name -> width (vector) or vocabulary size (words) of the numeric channels.
+    """
+
+    num: int
+    start: int
+    world: Any
+    action_space: Any
+    observation_space: Any = None
+    attributes: Mapping[str, Any] = {}
+    channels: Mapping[str, int] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Message:
+    """A text that was delivered. The engine writes the speaker; it is never read from the text."""
+
+    channel: str
+    speaker: int
+    speaker_name: str
+    text: str
+    generation: int = 0
+    episode: int = 0
+    step: int = 0
+    turn: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Draft:
+    """A text that an agent wants to send; ``to`` holds uids, or None for the channel's rule."""
+
+    channel: str
+    text: str
+    to: tuple[int, ...] | None = None
+
+
+class ParseError(ValueError):
+    """A reply could not be read as an action; the message says what was expected."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Turn:
+    """Everything a text policy learns when it is its turn.
+
+    rules: how the world works, for this seat, generated from the engine's own parameters.
+    text: what the agent sees now. question: what it is asked to decide.
+    options: the choices, or None for a free answer; `answer_hint` then says the form.
+    parse: text -> action, raising ParseError. fallback: the action taken when nothing parses.
+    inbox: messages since the last turn, oldest first. talk: channels that it may write to now.
+    acting: False in a talk turn, where only messages count.
+    """
+
+    seat: Seat
+    rules: str
+    text: str
+    question: str
+    options: tuple[str, ...] | None
+    parse: Callable[[str], Any]
+    fallback: Any
+    answer_hint: str = ""
+    inbox: tuple[Message, ...] = ()
+    talk: tuple[str, ...] = ()
+    acting: bool = True
+    first: bool = False
+    generation: int = 0
+    episode: int = 0
+    step: int = 0
+    turn: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """What a text policy answers: an action, drafts of messages, and whether it is the fallback."""
+
+    action: Any
+    messages: tuple[Draft, ...] = ()
+    fallback: bool = False
+    notes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Birth:
+    """What a text mind is made from.
+
+    parents: uids of the models. texts: what transmission passes on, one text per model.
+    rules: how the world works for this seat. generation: of the newborn.
+    """
+
+    seat: Seat
+    generation: int = 0
+    parents: tuple[int, ...] = ()
+    texts: Sequence[str] = ()
+    rules: str = ""
+    inherited: Any = None
