@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 
 from worlds.policy import ArrayPolicy
-from worlds.types import Array, Births, Graph, Mind, Observation, Transition
+from worlds.types import Array, Births, Graph, Mind, Observation, Seats, Transition
 
 __all__ = ["GroupSlice", "Measure", "Moment", "Pool", "Record", "Selection", "Transmission"]
 
@@ -41,8 +41,13 @@ class Selection(abc.ABC):
     """
 
     imitates: ClassVar[bool] = False
+    reads: ClassVar[tuple[str, ...]] = ("fitness", "graph")
     among: Literal["group", "neighbours", "population"]
     fitness: str
+
+    def fitted(self, world: Any) -> "Selection":
+        """The rule as the builder should use it in this world (scales taken from its payoffs)."""
+        return self
 
     @abc.abstractmethod
     def select(self, key: Array, pool: Pool) -> Births:
@@ -57,8 +62,16 @@ class Selection(abc.ABC):
 class Transmission(abc.ABC):
     """What passes from parents to newcomers, at births and between generations."""
 
-    def pass_on(self, key: Array, policy: ArrayPolicy, mind: Mind, births: Births) -> Mind:
-        """The array half: runs inside the compiled loop, on one group's rows."""
+    def check(self, policies: Sequence[Any]) -> None:
+        """Raise ValueError, saying what fits, where a policy cannot pass on what is asked."""
+
+    def pass_on(
+        self, key: Array, policy: ArrayPolicy, mind: Mind, births: Births, seats: Seats | None = None
+    ) -> Mind:
+        """The array half: runs inside the compiled loop, on one group's rows.
+
+        ``seats`` is what the group's minds were made from; needed to make minds anew.
+        """
         return policy.inherit(key, mind, births)
 
     def texts(self, legacies: Mapping[int, str], parents: Sequence[int]) -> tuple[str, ...]:

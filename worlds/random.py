@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from worlds.types import Array
 
-__all__ = ["fold", "named", "random_bits", "random_pair", "randint", "threshold", "uniform"]
+__all__ = ["below", "fold", "named", "random_bits", "random_pair", "randint", "threshold", "uniform"]
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
@@ -62,11 +62,15 @@ def uniform(key: Array, lane: Array, step: Array | int = 0) -> Array:
 
 
 def randint(key: Array, lane: Array, step: Array | int, bound: Array | int) -> Array:
-    """Return int32 in [0, bound) for every lane, by the high word of a 32x32-bit product.
+    """Return int32 in [0, bound) for every lane; ``bound`` may differ from lane to lane."""
+    return below(random_bits(key, lane, step), bound)
 
-    The bias is below bound / 2**32. ``bound`` may differ from lane to lane.
+
+def below(word: Array, bound: Array | int) -> Array:
+    """Return int32 in [0, bound) from uint32 words, by the high word of a 32x32-bit product.
+
+    The bias is below bound / 2**32.
     """
-    word = random_bits(key, lane, step)
     bound = jnp.asarray(bound).astype(jnp.uint32)
     low, high = word & 0xFFFF, word >> 16
     carry = (low * (bound & 0xFFFF)) >> 16
