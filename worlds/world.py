@@ -38,12 +38,18 @@ class World(abc.ABC, Generic[State]):
     caption: ClassVar[str | None] = None  # "module:Class" of the Caption that words this world
     measures: ClassVar[tuple[str, ...]] = ()  # measures computed without being asked for
     fitness: ClassVar[str] = "reward"  # default for ``selection.fitness``
+    births: ClassVar[int] = 0  # parents of a newborn in worlds where step gives birth
     num_slots: int
 
     @property
     def horizon(self) -> int | None:
         """Most steps an episode can take; None for worlds without an end."""
         return None
+
+    @property
+    def ends_early(self) -> bool:
+        """True where an episode may end before its horizon (static: it costs a select a step)."""
+        return self.horizon is None
 
     @abc.abstractmethod
     def init(self, key: Array) -> State:
