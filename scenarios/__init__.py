@@ -1,0 +1,1 @@
+"""Scenario files, their schema and prompt templates, shipped as package data."""
