@@ -49,6 +49,10 @@ class ArrayPolicy(abc.ABC):
         """[n] int32 index of each row's strategy in ``type_names``, or None."""
         return None
 
+    def assign(self, mind: Mind, rows: Array, kind: int) -> Mind:
+        """Let the given rows ([k] int32) play strategy ``kind`` of ``type_names`` from now on."""
+        raise NotImplementedError(f"{type(self).__name__} has no strategies to choose among")
+
     def type_names(self) -> tuple[str, ...]:
         """Names of the strategies that rows of this group can have."""
         return ()

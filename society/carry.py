@@ -1,0 +1,143 @@
+"""What a replicate is on the device, and what a chunk of its run leaves behind."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from society.contract import Measure, Selection, Transmission
+from worlds.types import Array, Graph, Mind
+
+__all__ = [
+    "Carry",
+    "Chunk",
+    "Parts",
+    "checksum",
+    "flatten",
+    "keep",
+    "names_of",
+    "placed",
+    "width_of",
+]
+
+
+class Parts(NamedTuple):
+    """Components whose leaves may change without compiling anew; text policies are None."""
+
+    policies: tuple[Any, ...]
+    selection: Selection | None
+    transmission: Transmission
+    measures: tuple[Measure, ...]
+    channels: Mapping[str, Any]
+
+
+class Carry(NamedTuple):
+    """One replicate between two ticks.
+
+    world: parameters. graph: ties of this replicate, or None. state: of the world.
+    minds: per group.
+    actions: [N, ...] what text groups last decided. outbox: channel -> what was last sent.
+    alive, newborn: [N] bool. uid: [N] int32. next_uid: int32.
+    generation, episode, step, within: int32 scalars; within counts ticks of the generation.
+    begun: the episode has been set up. over: the episode has ended before its horizon.
+    totals: outcome name -> sum over this generation's finished episodes; count of those.
+    accs: accumulators of the measures. keys: stream -> [2] uint32. refused: [G] int32.
+    checksum: uint32 over state and minds at the last episode end.
+    """
+
+    world: Any
+    graph: Graph | None
+    state: Any
+    minds: tuple[Mind, ...]
+    actions: Any
+    outbox: Mapping[str, Array]
+    alive: Array
+    newborn: Array
+    uid: Array
+    next_uid: Array
+    generation: Array
+    episode: Array
+    step: Array
+    within: Array
+    begun: Array
+    over: Array
+    totals: Mapping[str, Array]
+    count: Array
+    accs: tuple[Any, ...]
+    keys: Mapping[str, Array]
+    refused: Array
+    checksum: Array
+
+
+class Chunk(NamedTuple):
+    """What a chunk of at most C ticks leaves for the host to record.
+
+    ticks: [C, M] float32 metrics. clock: [C, 3] int32 (generation, episode, step).
+    frozen: [C] bool, the tick only waited. generations: [Cg, K] float32 and hashes [Cg] uint32
+    of generations that ended. births: [Cg, B, 3] int32 (child uid, parent uid, slot), -1 = none,
+    of generations that began. ended: int32 generations that ended in the chunk.
+    """
+
+    ticks: Array
+    clock: Array
+    frozen: Array
+    generations: Array
+    hashes: Array
+    births: Array
+    ended: Array
+
+
+def placed(carry: Carry) -> Any:
+    """The replicate's world with its graph and with who is present filled in."""
+    fields = {field.name for field in dataclasses.fields(carry.world)}
+    values = {"graph": carry.graph, "present": carry.alive}
+    return dataclasses.replace(
+        carry.world, **{name: value for name, value in values.items() if name in fields}
+    )
+
+
+def keep(condition: Array, old: Any, new: Any) -> Any:
+    """``old`` where the condition holds, else ``new``, leaf by leaf."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), old, new)
+
+
+def flatten(metrics: Mapping[str, Array]) -> Array:
+    """All values in name order as one float32 vector."""
+    if not metrics:
+        return jnp.zeros(0, jnp.float32)
+    return jnp.concatenate(
+        [jnp.ravel(metrics[name]).astype(jnp.float32) for name in sorted(metrics)]
+    )
+
+
+def names_of(metrics: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the columns that ``flatten`` makes; works on shapes."""
+    names: list[str] = []
+    for name in sorted(metrics):
+        size = metrics[name].size
+        names += [name] if metrics[name].ndim == 0 else [f"{name}[{i}]" for i in range(size)]
+    return tuple(names)
+
+
+def width_of(metrics: Mapping[str, Any]) -> int:
+    """Number of columns that ``flatten`` makes."""
+    return sum(value.size for value in metrics.values())
+
+
+def checksum(tree: Any) -> Array:
+    """A uint32 over all bits of a pytree of arrays."""
+    total = jnp.uint32(2166136261)
+    for leaf in jax.tree.leaves(tree):
+        words = _as_words(leaf).ravel()
+        place = jnp.arange(words.size, dtype=jnp.uint32) * jnp.uint32(2654435761)
+        total = total * jnp.uint32(16777619) + jnp.sum(words * (place | 1), dtype=jnp.uint32)
+    return total
+
+
+def _as_words(leaf: Array) -> Array:
+    leaf = jnp.asarray(leaf)
+    if leaf.dtype == jnp.float32:
+        return jax.lax.bitcast_convert_type(leaf, jnp.uint32)
+    return leaf.astype(jnp.uint32)

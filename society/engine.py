@@ -1,0 +1,450 @@
+"""The compiled half of the loop: decide, step, absorb, and what happens between generations.
+
+Everything here is pure. A ``Carry`` is all there is to a replicate on the device; it holds
+no random key but the roots of its streams, and every draw folds the clock into one of them.
+So a run may be cut into chunks, checkpointed or resumed anywhere between ticks.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from society.breeding import choose, inherit, mask
+from society.carry import (
+    Carry,
+    Chunk,
+    Parts,
+    checksum,
+    flatten,
+    keep,
+    names_of,
+    placed,
+    width_of,
+)
+from society.channels import deliver, empty_outbox
+from society.contract import Moment
+from society.plan import Plan
+from society.population import Population
+from worlds.random import fold, named
+from worlds.types import (
+    Array,
+    Births,
+    Decision,
+    Graph,
+    Mind,
+    Observation,
+    Percept,
+    Seats,
+    Transition,
+)
+
+__all__ = ["Engine"]
+
+STREAMS = ("world", "init", "selection", "transmission", "channels")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Engine:
+    """The compiled functions of one scenario; holds only what is static.
+
+    fitness: name of the outcome that selection reads. spaces: a world to take spaces from.
+    capacity: most ticks of a chunk. may_freeze: episodes can end before their horizon.
+    host_births: text minds exist, so generations change on the host.
+    """
+
+    plan: Plan
+    population: Population
+    fitness: str
+    spaces: Any
+    needs_reward: bool = False
+    may_freeze: bool = False
+    selects: bool = False
+    capacity: int = 512
+
+    # ---- set-up -------------------------------------------------------------------
+
+    def start(self, parts: Parts, world: Any, graph: Graph | None, root: Array) -> Carry:
+        """The carry of a replicate before its first tick; jit-able."""
+        groups = self.population.groups
+        names = (*STREAMS, *(f"group/{group.name}" for group in groups))
+        alive = jnp.asarray(self.population.alive())
+        zero = jnp.int32(0)
+        carry = Carry(
+            world=world,
+            graph=graph,
+            state=(),
+            minds=(),
+            actions=(),
+            outbox=empty_outbox(parts.channels, self.population.num_slots),
+            alive=alive,
+            newborn=jnp.zeros_like(alive),
+            uid=jnp.where(alive, jnp.cumsum(alive) - 1, -1).astype(jnp.int32),
+            next_uid=jnp.int32(self.population.num_players),
+            generation=zero,
+            episode=zero,
+            step=zero,
+            within=zero,
+            begun=jnp.bool_(False),
+            over=jnp.bool_(False),
+            totals={},
+            count=zero,
+            accs=(),
+            keys={name: named(root, name) for name in names},
+            refused=jnp.zeros(len(groups), jnp.int32),
+            checksum=jnp.uint32(0),
+        )
+        world = placed(carry)
+        state = world.init(fold(carry.keys["init"], 0, 0))
+        totals = dict(world.outcome(state))
+        if self.needs_reward:
+            totals["reward"] = jnp.zeros(self.population.num_slots)
+        slices = self.population.slices()
+        return carry._replace(
+            state=state,
+            minds=tuple(self._mind(parts, carry, root, index) for index in range(len(groups))),
+            actions=world.noop() if self.population.text_groups else (),
+            totals=jax.tree.map(jnp.zeros_like, totals),
+            accs=tuple(measure.begin(world, slices) for measure in parts.measures),
+        )
+
+    def seats(self, parts: Parts, carry: Carry, index: int) -> Seats:
+        """What the policy of a group is told about its place."""
+        group = self.population.groups[index]
+        return Seats(
+            num=group.size,
+            start=group.start,
+            world=placed(carry),
+            action_space=self.spaces.action_space(group.start),
+            observation_space=self.spaces.observation_space(group.start),
+            attributes={
+                name: column for name, column in group.columns.items() if column.dtype.kind in "bif"
+            },
+            channels={name: channel.size for name, channel in parts.channels.items()},
+        )
+
+    # ---- one tick -----------------------------------------------------------------
+
+    def advance(self, parts: Parts, carry: Carry, ticks: Array) -> tuple[Carry, Chunk]:
+        """Run ``ticks`` (traced, at most ``capacity``) ticks of one replicate."""
+
+        def body(index: Array, both: tuple[Carry, Chunk]) -> tuple[Carry, Chunk]:
+            return self.tick(parts, both[0], both[1], index)
+
+        return jax.lax.fori_loop(0, ticks, body, (carry, self.empty_chunk(parts, carry)))
+
+    def tick(self, parts: Parts, carry: Carry, chunk: Chunk, index: Array) -> tuple[Carry, Chunk]:
+        """One step of the world, with whatever begins before and ends after it."""
+        carry, births = self.begin(parts, carry)
+        if births is not None:
+            chunk = chunk._replace(births=chunk.births.at[chunk.ended].max(births))
+        clock = jnp.stack([carry.generation, carry.episode, carry.step])
+        carry, metrics, frozen = self._move(parts, carry)
+        chunk = chunk._replace(
+            ticks=chunk.ticks.at[index].set(flatten(metrics)),
+            clock=chunk.clock.at[index].set(clock),
+            frozen=chunk.frozen.at[index].set(frozen),
+        )
+        return self._end(parts, carry, chunk)
+
+    def begin(self, parts: Parts, carry: Carry) -> tuple[Carry, Array | None]:
+        """Set up a generation (unless texts are born) and an episode where one is due."""
+        births = None
+        if self.selects and not self.population.text_groups:
+            fresh = ~carry.begun & (carry.within == 0) & (carry.generation > 0)
+            carry, births = self._when(
+                fresh,
+                lambda c: self.renew(parts, c, fresh)[::2],
+                lambda c: (c, jnp.full(self._birth_shape(parts, c), -1, jnp.int32)),
+                carry,
+            )
+        return self._when(~carry.begun, self._begin_episode, lambda c: c, carry), births
+
+    def renew(
+        self, parts: Parts, carry: Carry, fresh: Array | bool = True
+    ) -> tuple[Carry, Births, Array]:
+        """Select and transmit between two generations.
+
+        Where ``fresh`` is False (before the first generation) nobody is replaced. Masking
+        the births is cheaper than branching around arrays of a million rows.
+        """
+        assert parts.selection is not None
+        fitness = carry.totals[self.fitness].astype(jnp.float32)
+        if not self._one_episode:
+            fitness = fitness / jnp.maximum(carry.count, 1)
+        types = self._types(parts, carry.minds)
+        births = choose(parts.selection, self.population, carry, fitness, types)
+        births = mask(births, fresh, self.population.num_slots)
+        seats = tuple(self.seats(parts, carry, i) for i in range(len(self.population.groups)))
+        return inherit(parts, self.population, carry, births, seats)
+
+    def observe(self, carry: Carry) -> Observation:
+        """What everybody sees now; nobody acts once the episode is over."""
+        observation = placed(carry).observe(carry.state)
+        if self.may_freeze:
+            observation = observation._replace(acting=observation.acting & ~carry.over)
+        return observation
+
+    def talk(self, parts: Parts, carry: Carry, turn: Array) -> Carry:
+        """One talk turn: array groups update memory and outbox; the world stands still."""
+        _, minds, outbox = self._decide(parts, carry, self.observe(carry), turn)
+        return carry._replace(minds=minds, outbox=outbox)
+
+    # ---- parts of a tick ------------------------------------------------------------
+
+    def _begin_episode(self, carry: Carry) -> Carry:
+        state = placed(carry).init(fold(carry.keys["init"], carry.generation, carry.episode))
+        carry = carry._replace(
+            state=state, begun=jnp.bool_(True), over=jnp.bool_(False), step=jnp.int32(0)
+        )
+        fresh = carry.within == 0
+        if not self._one_episode:
+            zeros = jax.tree.map(jnp.zeros_like, carry.totals)
+            carry = carry._replace(totals=keep(fresh, zeros, carry.totals))
+        return carry._replace(count=jnp.where(fresh, 0, carry.count))
+
+    def _move(self, parts: Parts, carry: Carry) -> tuple[Carry, Mapping[str, Array], Array]:
+        if not self.population.text_groups:
+            for turn in range(self.plan.talk_turns):
+                carry = self.talk(parts, carry, jnp.int32(turn))
+        world = placed(carry)
+        observation = self.observe(carry)
+        turn = jnp.int32(self.plan.talk_turns)
+        action, minds, outbox = self._decide(parts, carry, observation, turn)
+        key = fold(carry.keys["world"], carry.generation, carry.episode, carry.step)
+        state, transition = world.step(key, carry.state, action)
+        frozen = jnp.bool_(False)
+        if self.may_freeze:
+            frozen = carry.over
+            state, minds = keep(frozen, (carry.state, carry.minds), (state, minds))
+            nothing = jax.tree.map(jnp.zeros_like, transition)
+            transition = keep(frozen, nothing, transition)
+            done = transition.terminated | transition.truncated
+            over = frozen | jnp.all(done | ~world.observe(state).alive)
+            carry = carry._replace(over=over)
+        carry = self._accumulate(parts, carry, observation, action, transition, frozen)
+        carry = carry._replace(state=state, minds=minds, outbox=outbox)
+        return self._forget_actions(world, carry), transition.metrics, frozen
+
+    def _decide(
+        self, parts: Parts, carry: Carry, observation: Observation, turn: Array
+    ) -> tuple[Any, tuple[Mind, ...], Mapping[str, Array]]:
+        inbox = self._inbox(parts, carry, turn)
+        actions: list[Any] = []
+        minds: list[Mind] = []
+        sent: list[Mapping[str, Array]] = []
+        for index, group in enumerate(self.population.groups):
+            if group.is_text:
+                actions.append(jax.tree.map(lambda x, rows=group.rows: x[rows], carry.actions))
+                minds.append(carry.minds[index])
+                sent.append({name: box[group.rows] for name, box in carry.outbox.items()})
+                continue
+            decision = self._act(parts, carry, index, observation, inbox, turn)
+            actions.append(decision.action)
+            minds.append(carry.minds[index]._replace(memory=decision.memory))
+            silence = empty_outbox(parts.channels, group.size)
+            sent.append({**silence, **decision.outbox})
+        outbox = {name: _join([box[name] for box in sent]) for name in carry.outbox}
+        return _join(actions), tuple(minds), outbox
+
+    def _inbox(self, parts: Parts, carry: Carry, turn: Array) -> Mapping[str, Array]:
+        if not parts.channels:
+            return {}
+        clock = (carry.generation, carry.episode, carry.step, turn)
+        key = fold(carry.keys["channels"], *clock)
+        return deliver(parts.channels, carry.outbox, carry.graph, carry.alive, key)
+
+    def _act(
+        self,
+        parts: Parts,
+        carry: Carry,
+        index: int,
+        observation: Observation,
+        inbox: Mapping[str, Array],
+        turn: Array,
+    ) -> Decision:
+        group = self.population.groups[index]
+        rows = group.rows
+        first = jnp.broadcast_to(carry.step == 0, (group.size,))
+        if carry.world.births:
+            first = first | carry.newborn[rows]
+        percept = Percept(
+            view=jax.tree.map(lambda x: x[rows], observation.view),
+            alive=observation.alive[rows],
+            acting=observation.acting[rows],
+            first=first,
+            legal=None if observation.legal is None else observation.legal[rows],
+            inbox={name: box[rows] for name, box in inbox.items()},
+        )
+        clock = (carry.generation, carry.episode, carry.step, turn)
+        key = fold(carry.keys[f"group/{group.name}"], *clock)
+        return parts.policies[index].act(key, carry.minds[index], percept)
+
+    def _accumulate(
+        self,
+        parts: Parts,
+        carry: Carry,
+        observation: Observation,
+        action: Any,
+        transition: Transition,
+        frozen: Array,
+    ) -> Carry:
+        if any(measure.streams for measure in parts.measures):
+            types = self._types(parts, carry.minds)
+            clock = (carry.generation, carry.episode, carry.step)
+            moment = Moment(observation, action, transition, types, *clock)
+            accs = tuple(
+                measure.update(acc, moment) if measure.streams else acc
+                for measure, acc in zip(parts.measures, carry.accs, strict=True)
+            )
+            if self.may_freeze:
+                accs = keep(frozen, carry.accs, accs)
+            carry = carry._replace(accs=accs)
+        if self.needs_reward:
+            before = carry.totals["reward"]
+            if self._one_episode:
+                before = jnp.where(carry.step == 0, 0.0, before)
+            totals = {**carry.totals, "reward": before + transition.reward}
+            carry = carry._replace(totals=totals)
+        return carry
+
+    def _forget_actions(self, world: Any, carry: Carry) -> Carry:
+        """Text groups that do not repeat themselves fall back to the no-op."""
+        actions = carry.actions
+        for group in self.population.text_groups:
+            if group.policy.between == "noop":
+                actions = jax.tree.map(
+                    lambda a, n, rows=group.rows: a.at[rows].set(n[rows]), actions, world.noop()
+                )
+        return carry._replace(actions=actions)
+
+    # ---- the end of an episode and of a generation ----------------------------------
+
+    def _end(self, parts: Parts, carry: Carry, chunk: Chunk) -> tuple[Carry, Chunk]:
+        last = carry.within + 1 == self.plan.ticks_per_generation
+        ends = last
+        if self.plan.horizon is not None:
+            ends = ends | (carry.step + 1 == self.plan.horizon)
+        if self.plan.steps is not None and self.may_freeze:
+            ends = ends | carry.over
+        carry = self._when(ends, self._end_episode, lambda c: c, carry)
+        row = lambda c: self._note_generation(parts, carry, c)  # noqa: E731
+        chunk = self._when(last, row, lambda c: c, chunk)
+        carry = carry._replace(
+            step=jnp.where(ends, 0, carry.step + 1),
+            within=jnp.where(last, 0, carry.within + 1),
+            episode=jnp.where(last, 0, carry.episode + ends.astype(jnp.int32)),
+            generation=carry.generation + last.astype(jnp.int32),
+            begun=~ends,
+        )
+        return carry, chunk
+
+    def _end_episode(self, carry: Carry) -> Carry:
+        results = placed(carry).outcome(carry.state)
+        if not self._one_episode:
+            results = {name: carry.totals[name] + value for name, value in results.items()}
+        seen = (carry.state, carry.minds)
+        if self.plan.instant:
+            due = carry.generation % 64 == 0
+            mark = jax.lax.cond(due, checksum, lambda _: carry.checksum, seen)
+        else:
+            mark = checksum(seen)
+        totals = {**carry.totals, **results}
+        return carry._replace(totals=totals, count=carry.count + 1, checksum=mark)
+
+    def _note_generation(self, parts: Parts, carry: Carry, chunk: Chunk) -> Chunk:
+        row = flatten(self.generation_row(parts, carry))
+        return chunk._replace(
+            generations=chunk.generations.at[chunk.ended].set(row),
+            hashes=chunk.hashes.at[chunk.ended].set(carry.checksum),
+            ended=chunk.ended + 1,
+        )
+
+    def generation_row(self, parts: Parts, carry: Carry) -> dict[str, Array]:
+        """Outcomes reduced over the living, and counts of strategies."""
+        count = jnp.maximum(carry.count, 1)
+        living = jnp.maximum(carry.alive.sum(), 1)
+        row: dict[str, Array] = {}
+        for name, value in carry.totals.items():
+            if value.shape == carry.alive.shape:
+                total = jnp.where(carry.alive, value.astype(jnp.float32), 0.0).sum()
+                row[name] = total / living / count
+            elif value.ndim == 0:
+                row[name] = value.astype(jnp.float32) / count
+        if self.fitness in row:
+            row["fitness"] = row[self.fitness]
+        for index, group in enumerate(self.population.groups):
+            names = () if group.is_text else parts.policies[index].type_names()
+            types = None if group.is_text else parts.policies[index].types(carry.minds[index])
+            if names and types is not None:
+                held = carry.alive[group.rows]
+                counts = [
+                    ((types == kind) & held).sum(dtype=jnp.int32) for kind in range(len(names))
+                ]
+                row[f"types/{group.name}"] = jnp.stack(counts).astype(jnp.float32)
+        return row
+
+    # ---- shapes -----------------------------------------------------------------------
+
+    def metric_names(self, parts: Parts, carry: Carry) -> tuple[str, ...]:
+        """Names of the columns of ``Chunk.ticks``."""
+        return names_of(jax.eval_shape(lambda c: self._move(parts, c)[1], carry))
+
+    def generation_names(self, parts: Parts, carry: Carry) -> tuple[str, ...]:
+        """Names of the columns of ``Chunk.generations``."""
+        return names_of(jax.eval_shape(lambda c: self.generation_row(parts, c), carry))
+
+    def empty_chunk(self, parts: Parts, carry: Carry) -> Chunk:
+        """Room for ``capacity`` ticks and the generations that can end within them."""
+        ended = self.capacity // self.plan.ticks_per_generation + 2
+        births = (1, 3)
+        if self.selects and not self.population.text_groups:
+            births = self._birth_shape(parts, carry)
+        metrics = jax.eval_shape(lambda c: self._move(parts, c)[1], carry)
+        row = jax.eval_shape(lambda c: self.generation_row(parts, c), carry)
+        return Chunk(
+            ticks=jnp.zeros((self.capacity, width_of(metrics)), jnp.float32),
+            clock=jnp.zeros((self.capacity, 3), jnp.int32),
+            frozen=jnp.zeros(self.capacity, bool),
+            generations=jnp.zeros((ended, width_of(row)), jnp.float32),
+            hashes=jnp.zeros(ended, jnp.uint32),
+            births=jnp.full((ended, *births), -1, jnp.int32),
+            ended=jnp.int32(0),
+        )
+
+    # ---- small things -----------------------------------------------------------------
+
+    @property
+    def _one_episode(self) -> bool:
+        return self.plan.episodes == 1 or self.plan.instant
+
+    def _when(self, due: Array, then: Callable, otherwise: Callable, value: Any) -> Any:
+        """Branch, but not where every tick is a generation: then it is always due."""
+        if self.plan.instant and not self.population.text_groups:
+            return then(value)
+        return jax.lax.cond(due, then, otherwise, value)
+
+    def _mind(self, parts: Parts, carry: Carry, root: Array, index: int) -> Mind:
+        group = self.population.groups[index]
+        if group.is_text:
+            return Mind()
+        seats = self.seats(parts, carry, index)
+        return parts.policies[index].init(named(root, f"mind/{group.name}"), seats)
+
+    def _types(self, parts: Parts, minds: tuple[Mind, ...]) -> Array:
+        columns = []
+        for index, group in enumerate(self.population.groups):
+            types = None if group.is_text else parts.policies[index].types(minds[index])
+            columns.append(jnp.zeros(group.size, jnp.int32) if types is None else types)
+        return columns[0] if len(columns) == 1 else jnp.concatenate(columns)
+
+    def _birth_shape(self, parts: Parts, carry: Carry) -> tuple[int, ...]:
+        return jax.eval_shape(lambda c: self.renew(parts, c)[2], carry).shape
+
+
+def _join(rows: list[Any]) -> Any:
+    if len(rows) == 1:
+        return rows[0]
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *rows)

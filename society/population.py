@@ -1,0 +1,109 @@
+"""Groups and the population: who holds which slots, with which attributes."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from society.contract import GroupSlice
+from worlds.policy import ArrayPolicy, TextPolicy
+
+__all__ = ["Group", "Population"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """One group of the scenario, placed: slots [start, stop), the first ``count`` held.
+
+    columns: attribute name -> array [stop - start] (values for free slots are drawn too).
+    every: a text group is asked at steps divisible by it.
+    """
+
+    name: str
+    policy: ArrayPolicy | TextPolicy
+    start: int
+    stop: int
+    count: int
+    role: str = ""
+    every: int = 1
+    columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    @property
+    def rows(self) -> slice:
+        """The group's slots, as a slice of any per-slot array."""
+        return slice(self.start, self.stop)
+
+    @property
+    def size(self) -> int:
+        """Slots of the group, held or free."""
+        return self.stop - self.start
+
+    @property
+    def is_text(self) -> bool:
+        """True where minds read and write texts on the host."""
+        return self.policy.kind == "text"
+
+
+@dataclasses.dataclass(frozen=True)
+class Population:
+    """All groups in slot order."""
+
+    groups: tuple[Group, ...]
+
+    @property
+    def num_slots(self) -> int:
+        """Rows of every per-slot array."""
+        return self.groups[-1].stop if self.groups else 0
+
+    @property
+    def num_players(self) -> int:
+        """Individuals alive at the start."""
+        return sum(group.count for group in self.groups)
+
+    @property
+    def text_groups(self) -> tuple[Group, ...]:
+        """Groups whose minds ask a model, a person or a script for words."""
+        return tuple(group for group in self.groups if group.is_text)
+
+    def alive(self) -> np.ndarray:
+        """[N] bool: who holds a slot at the start."""
+        held = np.zeros(self.num_slots, bool)
+        for group in self.groups:
+            held[group.start : group.start + group.count] = True
+        return held
+
+    def group_index(self) -> np.ndarray:
+        """[N] int32 index of each slot's group."""
+        return np.concatenate(
+            [np.full(group.size, index, np.int32) for index, group in enumerate(self.groups)]
+        )
+
+    def slices(self) -> tuple[GroupSlice, ...]:
+        """The groups as measures see them."""
+        return tuple(
+            GroupSlice(group.name, group.start, group.stop, _type_names(group), group.role)
+            for group in self.groups
+        )
+
+    def attributes(self, slot: int) -> dict[str, Any]:
+        """Attribute values of whoever holds a slot."""
+        for group in self.groups:
+            if group.start <= slot < group.stop:
+                return {
+                    name: _plain(column[slot - group.start])
+                    for name, column in group.columns.items()
+                }
+        raise IndexError(f"slot {slot} of {self.num_slots}")
+
+    def group_of(self, slot: int) -> Group:
+        """The group that owns a slot."""
+        return next(group for group in self.groups if group.start <= slot < group.stop)
+
+
+def _type_names(group: Group) -> tuple[str, ...]:
+    return group.policy.type_names() if isinstance(group.policy, ArrayPolicy) else ()
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
