@@ -1,16 +1,64 @@
-# Everything runs inside .venv, from hashed requirement files.
+# Everything runs inside .venv, installed from hashed requirement files.
 PYTHON ?= python3
+SCENARIO ?= quickstart
+WORKERS ?= 2
+
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-SCENARIO ?= quickstart
 
-.DEFAULT_GOAL := help
+# Compiled kernels are kept between runs.
+export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 
 # Stamp files: an environment is installed again only when what it is made from changes.
 RUN_STAMP := $(VENV)/.installed-run
 TEST_STAMP := $(VENV)/.installed-test
 DOCS_STAMP := $(VENV)/.installed-docs
+
+.DEFAULT_GOAL := help
+.PHONY: help demo install test test-all lint format bench docs lock wheel clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(RUN_STAMP) ## Install what a run needs, then run SCENARIO (quickstart)
+	$(BIN)/society run $(SCENARIO)
+
+install: $(TEST_STAMP) ## Create .venv with the development tools
+
+test: lint ## Lint, then the fast tests
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow and not vllm and not network"
+
+test-all: lint ## Lint, then all tests that need neither a server nor the network
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not vllm and not network"
+
+lint: $(TEST_STAMP) ## Style, spelling, import direction and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/codespell
+	$(BIN)/basedpyright
+
+format: $(TEST_STAMP) ## Rewrite the code in the house format
+	$(BIN)/ruff check --fix --exit-zero
+	$(BIN)/ruff format
+
+bench: $(TEST_STAMP) ## Run every script in benchmarks/
+	@for script in $$(find benchmarks -name '[!_]*.py' | sort); do \
+		echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+docs: $(DOCS_STAMP) ## Build the documentation into site/
+	$(BIN)/mkdocs build --strict
+
+wheel: $(TEST_STAMP) ## Build the wheel into dist/
+	$(PIP) wheel --quiet --no-deps --no-build-isolation -w dist .
+
+lock: ## Choose versions anew and write requirements/*.txt (needs uv)
+	requirements/lock.sh
+
+clean: ## Remove the environment, caches and build outputs; runs/ stays
+	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis build dist site
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -25,4 +73,6 @@ $(TEST_STAMP): requirements/test.txt pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@ $(RUN_STAMP)
 
-install: $(TEST_STAMP)
+$(DOCS_STAMP): requirements/docs.txt $(TEST_STAMP)
+	$(PIP) install --quiet --require-hashes -r requirements/docs.txt
+	@touch $@
