@@ -1,0 +1,1 @@
+"""Strategies without learning."""

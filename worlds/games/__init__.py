@@ -1,0 +1,1 @@
+"""Games: normal form, public goods, and the Donor Game."""
