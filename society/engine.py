@@ -7,7 +7,7 @@ So a run may be cut into chunks, checkpointed or resumed anywhere between ticks.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -128,18 +128,35 @@ class Engine:
     # ---- one tick -----------------------------------------------------------------
 
     def advance(self, parts: Parts, carry: Carry, ticks: Array) -> tuple[Carry, Chunk]:
-        """Run ``ticks`` (traced, at most ``capacity``) ticks of one replicate."""
+        """Run ``ticks`` (traced, at most ``capacity``) ticks of one replicate.
 
-        def body(index: Array, both: tuple[Carry, Chunk]) -> tuple[Carry, Chunk]:
-            return self.tick(parts, both[0], both[1], index)
+        The loop is nested, a segment of an episode around its ticks: branching around a
+        large carry copies it, so what happens once an episode must not be asked every tick.
+        """
 
-        return jax.lax.fori_loop(0, ticks, body, (carry, self.empty_chunk(parts, carry)))
+        def segment(loop: _Loop) -> _Loop:
+            carry, births = self.begin(parts, loop.carry)
+            chunk = loop.chunk
+            if births is not None:
+                chunk = chunk._replace(births=chunk.births.at[chunk.ended].max(births))
+            loop = _Loop(carry, chunk, loop.index)
+            if self.plan.instant:
+                loop = self._tick(parts, loop)
+            else:
+                loop = jax.lax.while_loop(
+                    lambda now: (now.index < ticks) & ~self._ends(now.carry),
+                    lambda now: self._tick(parts, now),
+                    loop,
+                )
+            carry, chunk = self._end(parts, loop.carry, loop.chunk)
+            return _Loop(carry, chunk, loop.index)
 
-    def tick(self, parts: Parts, carry: Carry, chunk: Chunk, index: Array) -> tuple[Carry, Chunk]:
-        """One step of the world, with whatever begins before and ends after it."""
-        carry, births = self.begin(parts, carry)
-        if births is not None:
-            chunk = chunk._replace(births=chunk.births.at[chunk.ended].max(births))
+        loop = _Loop(carry, self.empty_chunk(parts, carry), jnp.int32(0))
+        loop = jax.lax.while_loop(lambda now: now.index < ticks, segment, loop)
+        return loop.carry, loop.chunk
+
+    def _tick(self, parts: Parts, loop: "_Loop") -> "_Loop":
+        carry, chunk, index = loop
         clock = jnp.stack([carry.generation, carry.episode, carry.step])
         carry, metrics, frozen = self._move(parts, carry)
         chunk = chunk._replace(
@@ -147,7 +164,8 @@ class Engine:
             clock=chunk.clock.at[index].set(clock),
             frozen=chunk.frozen.at[index].set(frozen),
         )
-        return self._end(parts, carry, chunk)
+        carry = carry._replace(step=carry.step + 1, within=carry.within + 1)
+        return _Loop(carry, chunk, index + 1)
 
     def begin(self, parts: Parts, carry: Carry) -> tuple[Carry, Array | None]:
         """Set up a generation (unless texts are born) and an episode where one is due."""
@@ -322,19 +340,25 @@ class Engine:
 
     # ---- the end of an episode and of a generation ----------------------------------
 
-    def _end(self, parts: Parts, carry: Carry, chunk: Chunk) -> tuple[Carry, Chunk]:
-        last = carry.within + 1 == self.plan.ticks_per_generation
-        ends = last
+    def _ends(self, carry: Carry) -> Array:
+        """The tick just made was the last of its episode or generation."""
+        ends = carry.within == self.plan.ticks_per_generation
         if self.plan.horizon is not None:
-            ends = ends | (carry.step + 1 == self.plan.horizon)
+            ends = ends | (carry.step == self.plan.horizon)
         if self.plan.steps is not None and self.may_freeze:
             ends = ends | carry.over
+        return ends
+
+    def _end(self, parts: Parts, carry: Carry, chunk: Chunk) -> tuple[Carry, Chunk]:
+        last = carry.within == self.plan.ticks_per_generation
+        ends = self._ends(carry)
         carry = self._when(ends, self._end_episode, lambda c: c, carry)
-        row = lambda c: self._note_generation(parts, carry, c)  # noqa: E731
-        chunk = self._when(last, row, lambda c: c, chunk)
+        chunk = self._when(
+            last, lambda c: self._note_generation(parts, carry, c), lambda c: c, chunk
+        )
         carry = carry._replace(
-            step=jnp.where(ends, 0, carry.step + 1),
-            within=jnp.where(last, 0, carry.within + 1),
+            step=jnp.where(ends, 0, carry.step),
+            within=jnp.where(last, 0, carry.within),
             episode=jnp.where(last, 0, carry.episode + ends.astype(jnp.int32)),
             generation=carry.generation + last.astype(jnp.int32),
             begun=~ends,
@@ -442,6 +466,12 @@ class Engine:
 
     def _birth_shape(self, parts: Parts, carry: Carry) -> tuple[int, ...]:
         return jax.eval_shape(lambda c: self.renew(parts, c)[2], carry).shape
+
+
+class _Loop(NamedTuple):
+    carry: Carry
+    chunk: Chunk
+    index: Array
 
 
 def _join(rows: list[Any]) -> Any:

@@ -15,6 +15,7 @@ doi:10.1145/2063384.2063405 (Threefry-2x32, 20 rounds).
 import zlib
 
 import jax.numpy as jnp
+import numpy as np
 
 from worlds.types import Array
 
@@ -97,8 +98,8 @@ def fold(key: Array, *data: Array | int) -> Array:
     Equal to ``jax.random.fold_in`` (tested), but fused.
     """
     for number in data:
-        number = jnp.asarray(number).astype(jnp.uint32)
-        first, second = threefry2x32(key[0], key[1], jnp.zeros_like(number), number)
+        word = np.uint32(number) if isinstance(number, int) else number.astype(jnp.uint32)
+        first, second = threefry2x32(key[0], key[1], jnp.zeros_like(word), jnp.asarray(word))
         key = jnp.stack([first, second])
     return key
 

@@ -1,0 +1,338 @@
+"""Scenario -> Simulation: everything that can be wrong is found here, before anything slow."""
+
+import dataclasses
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from society.attributes import group_columns
+from society.carry import Parts
+from society.channels import channel_plan
+from society.contract import Measure, Selection
+from society.engine import Engine
+from society.errors import ScenarioError
+from society.graphs import build_graph
+from society.interventions import Scheduled, ticks_of
+from society.plan import Plan
+from society.population import Group, Population
+from society.scenario import Component, Scenario
+from society.transmission import Copy
+from worlds.captions import Caption, Framing
+from worlds.policy import ArrayPolicy, TextPolicy
+from worlds.registry import load
+from worlds.tree import as_arrays
+from worlds.types import Graph
+
+__all__ = ["Simulation", "build"]
+
+CHUNK_BYTES = 64 * 2**20
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Simulation:
+    """A scenario, ready to run: static structure, components, and what each replicate starts from.
+
+    world: without its graph. measures: name -> component, in the order of ``parts.measures``.
+    """
+
+    scenario: Scenario
+    plan: Plan
+    population: Population
+    engine: Engine
+    parts: Parts
+    world: Any
+    measures: Mapping[str, Measure]
+    interventions: tuple[Scheduled, ...]
+    rewiring: Any = None
+    mail_channels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """One replicate for each."""
+        return self.scenario.seed_list
+
+    @property
+    def has_text(self) -> bool:
+        """True where some minds read and write."""
+        return bool(self.population.text_groups)
+
+    def graph(self, seed: int) -> Graph | None:
+        """The ties among slots of one replicate."""
+        return make_graph(self.scenario, self.population, seed)
+
+    def caption(self, world: Any, group: Group) -> Caption:
+        """The caption through which a group's minds read the world."""
+        return make_caption(world, self.framing(group))
+
+    def framing(self, group: Group) -> Framing:
+        """The group's own framing, or the scenario's."""
+        own = getattr(group.policy, "framing", None)
+        return own if isinstance(own, Framing) else self.scenario.framing
+
+
+def build(scenario: Scenario) -> Simulation:
+    """Compose a simulation.
+
+    Raises:
+      ScenarioError: Something does not fit; the message says what, where, and what does.
+    """
+    with scenario.locating("groups"):
+        population = make_population(scenario)
+    with scenario.locating("world"):
+        world = make_world(scenario, population)
+        plan = make_plan(scenario, world)
+    _check_policies(scenario, population, world)
+    with scenario.locating("channels"):
+        channels, mail_channels, talk_turns = channel_plan(scenario.channels, population)
+        plan = dataclasses.replace(plan, talk_turns=talk_turns)
+    selection = make_selection(scenario, world)
+    transmission = scenario.transmission.build() if scenario.transmission else Copy()
+    with scenario.locating("transmission"):
+        transmission.check([group.policy for group in population.groups])
+    measures = make_measures(scenario, world, population)
+    fitness = (selection.fitness if selection is not None else "") or world.fitness
+    parts = Parts(
+        policies=tuple(None if group.is_text else group.policy for group in population.groups),
+        selection=selection,
+        transmission=transmission,
+        measures=tuple(measures.values()),
+        channels=channels,
+    )
+    engine = Engine(
+        plan=plan,
+        population=population,
+        fitness=fitness,
+        spaces=world,
+        needs_reward=fitness == "reward"
+        or any(getattr(measure, "needs_reward", False) for measure in measures.values()),
+        may_freeze=world.ends_early,
+        selects=selection is not None and plan.generations > 1,
+        capacity=_capacity(plan, population, len(scenario.seed_list), selection),
+    )
+    simulation = Simulation(
+        scenario=scenario,
+        plan=plan,
+        population=population,
+        engine=engine,
+        parts=as_arrays(parts),
+        world=as_arrays(world),
+        measures=measures,
+        interventions=make_interventions(scenario, plan, world, population, mail_channels),
+        mail_channels=mail_channels,
+    )
+    _check_fitness(simulation, scenario)
+    return simulation
+
+
+def make_population(scenario: Scenario) -> Population:
+    """Place the groups in slot order and draw their attributes."""
+    groups: list[Group] = []
+    start = 0
+    for name, spec in scenario.groups.items():
+        with scenario.locating(f"groups.{name}.policy"):
+            policy = spec.policy.build()
+        count = scenario.counts[name]
+        size = max(count, spec.capacity or 0)
+        rng = np.random.default_rng([scenario.attribute_seed, start])
+        groups.append(
+            Group(
+                name=name,
+                policy=policy,
+                start=start,
+                stop=start + size,
+                count=count,
+                role=spec.role or "",
+                every=int(getattr(policy, "every", 1) or 1),
+                columns=group_columns(spec, size, rng),
+            )
+        )
+        start += size
+    groups = [group for group in groups if group.size]
+    if not groups:
+        raise ValueError("all groups are empty; give at least one group a count above 0")
+    return Population(tuple(groups))
+
+
+def make_world(scenario: Scenario, population: Population) -> Any:
+    """Build the world around the population and check its parameters."""
+    cls = scenario.world.load()
+    fields = {field.name for field in dataclasses.fields(cls)}
+    given = {
+        "num_slots": population.num_slots,
+        "num_players": population.num_players,
+        "group_sizes": tuple(group.size for group in population.groups),
+        "roles": tuple(group.role or group.name for group in population.groups),
+    }
+    probe = make_graph(scenario, population, seed=0, only_implicit=True)
+    if "graph" in fields and probe is not None:
+        given["graph"] = probe
+    world = scenario.world.build(**{name: given[name] for name in given if name in fields})
+    world.check_params()
+    return world
+
+
+def make_plan(scenario: Scenario, world: Any) -> Plan:
+    """The clock: steps or episodes, times generations."""
+    episodes = scenario.episodes
+    if scenario.steps is None and episodes is None:
+        if world.horizon is None:
+            raise ValueError(
+                f"world {scenario.world.use!r} has no end; say how long a generation lasts "
+                "with steps: (a number of steps)"
+            )
+        episodes = 1
+    return Plan(
+        generations=scenario.generations,
+        episodes=episodes,
+        steps=scenario.steps,
+        horizon=world.horizon,
+    )
+
+
+def make_graph(
+    scenario: Scenario, population: Population, seed: int, *, only_implicit: bool = False
+) -> Graph | None:
+    """Ties among all slots; a complete graph stays implicit."""
+    spec = scenario.graph
+    if spec is None or spec.rule.use == "complete":
+        return Graph(num_slots=population.num_slots, complete=True)
+    if only_implicit:
+        return None
+    with scenario.locating("graph"):
+        rule = spec.rule.build()
+        root = seed if spec.seed is None else spec.seed
+        rng = np.random.default_rng([root, 0x6E6574])
+        columns = _all_columns(population)
+        return build_graph(rule, population.num_slots, assign=spec.assign, rng=rng, columns=columns)
+
+
+def make_selection(scenario: Scenario, world: Any) -> Selection | None:
+    """The selection rule fitted to the world, or None."""
+    if scenario.selection is None or scenario.selection.use == "none":
+        return None
+    with scenario.locating("selection"):
+        return scenario.selection.build().fitted(world)
+
+
+def make_measures(
+    scenario: Scenario, world: Any, population: Population
+) -> dict[str, Measure]:
+    """The world's own measures, then the scenario's; one that is named twice counts once."""
+    slices = population.slices()
+    found: dict[str, Measure] = {}
+    for name in world.measures:
+        measure = load("measure", name)()
+        try:
+            measure.check(world, slices)
+        except ValueError:
+            continue  # the world's own measures are taken where they apply
+        found[name] = measure
+    for index, spec in enumerate(scenario.measures):
+        with scenario.locating(f"measures.{index}"):
+            measure = spec.build()
+            measure.check(world, slices)
+            name = spec.use if spec.use not in found or not spec.params else f"{spec.use}_{index}"
+            found[name] = measure
+    return found
+
+
+def make_interventions(
+    scenario: Scenario,
+    plan: Plan,
+    world: Any,
+    population: Population,
+    mail_channels: Mapping[str, Any],
+) -> tuple[Scheduled, ...]:
+    """Interventions with the ticks at which they happen."""
+    scheduled = []
+    for name, spec in scenario.interventions.items():
+        with scenario.locating(f"interventions.{name}"):
+            what = spec.component.build()
+            what.check(as_arrays(world), population, tuple(mail_channels))
+            ticks = ticks_of(spec.at, plan)
+            scheduled.append(Scheduled(name, what, ticks, spec.who))
+    return tuple(scheduled)
+
+
+def make_caption(world: Any, framing: Framing) -> Caption:
+    """Load and build the caption that a world declares."""
+    if world.caption is None:
+        raise ValueError(
+            f"world {type(world).__name__} has no caption, so language agents cannot play it"
+        )
+    module, _, name = world.caption.partition(":")
+    caption = getattr(importlib.import_module(module), name)
+    return caption(jax.tree.map(np.asarray, world), framing)
+
+
+def _check_policies(scenario: Scenario, population: Population, world: Any) -> None:
+    from worlds.types import Seats
+
+    for group in population.groups:
+        with scenario.locating(f"groups.{group.name}.policy"):
+            if isinstance(group.policy, ArrayPolicy):
+                seats = Seats(
+                    num=group.size,
+                    start=group.start,
+                    world=world,
+                    action_space=world.action_space(group.start),
+                    observation_space=world.observation_space(group.start),
+                    attributes=group.columns,
+                )
+                group.policy.check(seats)
+            elif isinstance(group.policy, TextPolicy):
+                make_caption(world, scenario.framing)
+            else:
+                raise ValueError(f"{type(group.policy).__name__} is no ArrayPolicy or TextPolicy")
+
+
+def _check_fitness(simulation: Simulation, scenario: Scenario) -> None:
+    if simulation.parts.selection is None:
+        return
+    world = dataclasses.replace(simulation.world)
+    engine = simulation.engine
+    graph = simulation.graph(simulation.seeds[0])
+    carry = jax.eval_shape(
+        engine.start, simulation.parts, world, graph, jax.random.PRNGKey(0)
+    )
+    num = simulation.population.num_slots
+    known = [name for name, value in carry.totals.items() if value.shape == (num,)] + ["reward"]
+    if engine.fitness not in known:
+        with scenario.locating("selection.fitness"):
+            raise ValueError(
+                f"{engine.fitness!r} is no result of this world; "
+                f"possible: {', '.join(dict.fromkeys(known))}"
+            )
+
+
+def _capacity(
+    plan: Plan, population: Population, replicates: int, selection: Selection | None
+) -> int:
+    """Ticks of a chunk, so that what it leaves fits in memory."""
+    row = 256
+    if selection is not None and not selection.imitates:
+        row += 12 * population.num_slots // plan.ticks_per_generation
+    fits = CHUNK_BYTES // (row * replicates)
+    return int(np.clip(fits, 16, 4096))
+
+
+def _all_columns(population: Population) -> dict[str, np.ndarray]:
+    names = {name for group in population.groups for name in group.columns}
+    columns = {}
+    for name in names:
+        parts = [group.columns.get(name) for group in population.groups]
+        if all(part is not None for part in parts):
+            columns[name] = np.concatenate(parts)
+    return columns
+
+
+def roots(seeds: Sequence[int]) -> Any:
+    """[R, 2] uint32 root keys."""
+    return jnp.stack([jax.random.PRNGKey(seed) for seed in seeds])
+
+
+__all__ += ["ScenarioError", "Component", "roots"]

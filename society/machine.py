@@ -1,0 +1,108 @@
+"""The compiled functions of a simulation, for all its replicates.
+
+Replicates run one after the other inside one program (``lax.map``, ``repro: strict``: the
+same bits alone or together) or side by side (``vmap``, ``repro: fast``).
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from society.build import Simulation, roots
+from society.carry import Carry, Chunk
+from worlds.types import Array, Observation
+
+__all__ = ["Machine", "stack", "unstack"]
+
+
+class Machine:
+    """Compiles on first use; nothing here decides a result."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        """Wrap the engine's functions for jit; ``simulation`` is only read."""
+        self.simulation = simulation
+        self.parts = simulation.parts
+        engine = simulation.engine
+        across = _vmapped if simulation.scenario.repro == "fast" else _mapped
+        self._start = jax.jit(
+            lambda parts, world, graphs, keys: across(
+                lambda both: engine.start(parts, world, both[0], both[1]), (graphs, keys)
+            )
+        )
+        self._advance = jax.jit(
+            lambda parts, carries, ticks: across(
+                lambda carry: engine.advance(parts, carry, ticks), carries
+            ),
+            donate_argnums=1,
+        )
+        self._begin = jax.jit(lambda parts, carry: engine.begin(parts, carry)[0])
+        self._observe = jax.jit(engine.observe)
+        self._talk = jax.jit(engine.talk)
+        self._renew = jax.jit(lambda parts, carry: engine.renew(parts, carry))
+        self._one = jax.jit(lambda parts, carry: engine.advance(parts, carry, jnp.int32(1)))
+
+    def start(self, seeds: Sequence[int]) -> Carry:
+        """The carries of replicates before their first tick, stacked [R, ...]."""
+        graphs = stack([self.simulation.graph(seed) for seed in seeds])
+        return self._start(self.parts, self.simulation.world, graphs, roots(seeds))
+
+    def advance(self, carries: Carry, ticks: int) -> tuple[Carry, Chunk]:
+        """Run every replicate for ``ticks`` ticks; the carries given are consumed."""
+        return self._advance(self.parts, carries, jnp.int32(ticks))
+
+    def begin(self, carry: Carry) -> Carry:
+        """Set up the episode of one replicate where one is due."""
+        return self._begin(self.parts, carry)
+
+    def observe(self, carry: Carry) -> Observation:
+        """What everybody in one replicate sees now."""
+        return self._observe(carry)
+
+    def talk(self, carry: Carry, turn: int) -> Carry:
+        """One talk turn of one replicate's array groups."""
+        return self._talk(self.parts, carry, jnp.int32(turn))
+
+    def renew(self, carry: Carry) -> tuple[Carry, Any, Array]:
+        """Select and transmit in one replicate: (carry, births, rows of newcomers)."""
+        return self._renew(self.parts, carry)
+
+    def step(self, carry: Carry) -> tuple[Carry, Chunk]:
+        """One tick of one replicate, with the actions that its text groups decided."""
+        return self._one(self.parts, carry)
+
+    @functools.cached_property
+    def metric_names(self) -> tuple[str, ...]:
+        """Columns of a chunk's ticks."""
+        return self.simulation.engine.metric_names(self.parts, self._shape)
+
+    @functools.cached_property
+    def generation_names(self) -> tuple[str, ...]:
+        """Columns of a chunk's generations."""
+        return self.simulation.engine.generation_names(self.parts, self._shape)
+
+    @functools.cached_property
+    def _shape(self) -> Any:
+        sim = self.simulation
+        graph = sim.graph(sim.seeds[0])
+        return jax.eval_shape(sim.engine.start, self.parts, sim.world, graph, roots([0])[0])
+
+
+def stack(trees: Sequence[Any]) -> Any:
+    """Pytrees with equal shapes as one, with a leading axis."""
+    return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *trees)
+
+
+def unstack(tree: Any, index: int) -> Any:
+    """One replicate of stacked pytrees."""
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def _mapped(function: Callable, arguments: Any) -> Any:
+    return jax.lax.map(function, arguments)
+
+
+def _vmapped(function: Callable, arguments: Any) -> Any:
+    return jax.vmap(function)(arguments)
