@@ -1,0 +1,302 @@
+"""Rows of the journal, the tables that hold them, and what can be wrong with them."""
+
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from society.canonical import canonical, storable
+
+__all__ = [
+    "TABLES",
+    "CallKey",
+    "Divergence",
+    "JournalError",
+    "LlmCounts",
+    "MetricsTable",
+    "StoredCall",
+    "StoredEvent",
+    "StoredMessage",
+    "StoredMetrics",
+    "Table",
+    "call_row",
+    "check_seal",
+    "event_row",
+    "message_row",
+    "metrics_row",
+    "seal",
+]
+
+
+class CallKey(NamedTuple):
+    """Which call of a run this is; uid -1 speaks for nobody (an archetype, a judge)."""
+
+    replicate: int
+    generation: int
+    episode: int
+    step: int
+    turn: int
+    uid: int
+    purpose: str
+    ordinal: int = 0
+
+
+class StoredCall(NamedTuple):
+    """One question to a model and its answer, as a mind saw it.
+
+    request_hash: of the canonical request (``canonical.fingerprint``). request, response:
+    JSON texts. status: "ok" or "error". faults: failed attempts before the answer.
+    The fields after ``faults`` tell how it went, not what was said; they are never compared.
+    """
+
+    key: CallKey
+    request_hash: str
+    request: str
+    response: str
+    status: str = "ok"
+    backend: str = ""
+    model: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+    faults: int = 0
+    latency_s: float = 0.0
+    attempts: int = 1
+    cached: bool = False
+    at: float = 0.0
+
+
+class StoredMessage(NamedTuple):
+    """A text that was sent: by the speaker's uid, to the recipients' uids, in its order."""
+
+    replicate: int
+    generation: int
+    episode: int
+    step: int
+    turn: int
+    channel: str
+    speaker: int
+    ordinal: int
+    recipients: Sequence[int]
+    text: str
+
+
+class StoredEvent(NamedTuple):
+    """Something that happened to an agent (uid) or, with uid -1, to the run.
+
+    kind: "birth", "death", "fallback", "parse_failure", "intervention", "survey", ...
+    data: any JSON value.
+    """
+
+    replicate: int
+    generation: int
+    episode: int
+    step: int
+    turn: int
+    kind: str
+    uid: int
+    ordinal: int
+    data: Any
+
+
+class StoredMetrics(NamedTuple):
+    """The metrics of one step: float32 little-endian, in the order of ``metric_names``."""
+
+    replicate: int
+    generation: int
+    episode: int
+    step: int
+    values: bytes
+    state_hash: bytes | None = None
+
+
+class MetricsTable(NamedTuple):
+    """Metrics of one replicate in clock order.
+
+    clock: [T, 3] int32 (generation, episode, step). values: [T, M] float32.
+    """
+
+    clock: Any
+    values: Any
+
+
+class LlmCounts(NamedTuple):
+    """Sums over the journal; cost in US dollars, exact to 1e-9."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    faults: int = 0
+    fallbacks: int = 0
+    cost_usd: float = 0.0
+
+
+class JournalError(ValueError):
+    """A file is not a journal, is damaged, or is of another version."""
+
+
+class Divergence(RuntimeError):  # noqa: N818
+    """A step did something else than the journal says it did.
+
+    Attributes: table, place (key column -> value), column, stored, computed; stored is None
+    and column is "" where a replay asks for a row that does not exist.
+    """
+
+    def __init__(
+        self, table: str, place: dict[str, Any], column: str, stored: Any, computed: Any
+    ) -> None:
+        self.table, self.place, self.column = table, place, column
+        self.stored, self.computed = stored, computed
+        super().__init__(_divergence_message(self))
+
+
+class Table(NamedTuple):
+    """A table: its key, the columns that must be equal, and those that only inform."""
+
+    name: str
+    key: tuple[str, ...]
+    compared: tuple[str, ...]
+    operational: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns, in order; ``seal`` is a checksum over key and content."""
+        return self.key + self.compared + self.operational + ("seal",)
+
+    @property
+    def fixed(self) -> int:
+        """Number of leading columns that never change: key and compared ones."""
+        return len(self.key) + len(self.compared)
+
+    def create(self) -> str:
+        """The statement that makes the table."""
+        columns = ", ".join(f"{name} {_TYPES.get(name, 'INTEGER')}" for name in self.columns)
+        tail = " WITHOUT ROWID" if self.name == "metrics" else ""
+        return f"CREATE TABLE {self.name} ({columns}, PRIMARY KEY ({', '.join(self.key)})){tail}"
+
+    def insert(self) -> str:
+        """The statement that adds a row unless its key exists."""
+        marks = ", ".join("?" * len(self.columns))
+        return f"INSERT INTO {self.name} VALUES ({marks}) ON CONFLICT DO NOTHING"
+
+    def select(self, columns: Sequence[str]) -> str:
+        """The statement that finds columns by key."""
+        where = " AND ".join(f"{name} = ?" for name in self.key)
+        return f"SELECT {', '.join(columns)} FROM {self.name} WHERE {where}"
+
+
+_pack_clock = struct.Struct("<4q").pack
+_CLOCK = ("replicate", "generation", "episode", "step")
+TABLES = {
+    table.name: table
+    for table in (
+        Table(
+            "calls",
+            (*_CLOCK, "turn", "uid", "purpose", "ordinal"),
+            (*StoredCall._fields[1:11],),
+            (*StoredCall._fields[11:],),
+        ),
+        Table(
+            "messages", (*_CLOCK, "turn", "channel", "speaker", "ordinal"), ("recipients", "text")
+        ),
+        Table("events", (*_CLOCK, "turn", "kind", "uid", "ordinal"), ("data",)),
+        Table("metrics", _CLOCK, ("values_f32", "state_hash")),
+    )
+}
+_TYPES = {
+    **dict.fromkeys(("cost_usd", "latency_s", "at"), "REAL"),
+    **dict.fromkeys(("values_f32", "state_hash"), "BLOB"),
+    **dict.fromkeys(("purpose", "channel", "kind", "recipients", "text", "data"), "TEXT"),
+    **dict.fromkeys(("request_hash", "request", "response", "status", "backend", "model"), "TEXT"),
+}
+
+
+def call_row(call: StoredCall) -> tuple:
+    """Columns of table calls."""
+    key = call.key
+    fixed = (
+        *map(int, key[:6]),
+        storable(key.purpose),
+        int(key.ordinal),
+        *map(storable, call[1:7]),
+        int(call.prompt_tokens),
+        int(call.completion_tokens),
+        float(call.cost_usd),
+        int(call.faults),
+    )
+    told = (float(call.latency_s), int(call.attempts), int(call.cached), float(call.at))
+    return (*fixed, *told, seal(fixed))
+
+
+def message_row(row: StoredMessage) -> tuple:
+    """Columns of table messages."""
+    fixed = (
+        *map(int, row[:5]),
+        storable(row.channel),
+        int(row.speaker),
+        int(row.ordinal),
+        canonical(row.recipients),
+        storable(row.text),
+    )
+    return (*fixed, seal(fixed))
+
+
+def event_row(row: StoredEvent) -> tuple:
+    """Columns of table events."""
+    fixed = (
+        *map(int, row[:5]),
+        storable(row.kind),
+        int(row.uid),
+        int(row.ordinal),
+        canonical(row.data),
+    )
+    return (*fixed, seal(fixed))
+
+
+def metrics_row(row: StoredMetrics | tuple) -> tuple:
+    """Columns of table metrics; row by row the fastest of the four, for there are most."""
+    replicate, generation, episode, step, values, state = row
+    head = _pack_clock(replicate, generation, episode, step) + (state or b"")
+    return (
+        replicate, generation, episode, step, values, state, zlib.crc32(values, zlib.crc32(head))
+    )  # fmt: skip
+
+
+def seal(fixed: tuple) -> int:
+    """Checksum of key and content: SQLite does not notice a flipped bit in a text."""
+    return zlib.crc32("\x1f".join(map(str, fixed)).encode())
+
+
+def check_seal(table: Table, row: tuple, path: Any) -> None:
+    """Raise JournalError where a whole stored row is not as it was written."""
+    try:
+        fixed = row[: table.fixed]
+        intact = metrics_row(fixed)[-1] if table.name == "metrics" else seal(fixed)
+    except (TypeError, ValueError, struct.error):  # a column changed its type
+        intact = None
+    if row[-1] != intact:
+        place = dict(zip(table.key, row, strict=False))
+        raise JournalError(f"{path} is damaged: a row of {table.name} has changed, at {place}")
+
+
+def _divergence_message(error: Divergence) -> str:
+    place = ", ".join(
+        f"{'agent' if name in ('uid', 'speaker') else name} {value!r}"
+        for name, value in error.place.items()
+    )
+    where = f"{error.table} at {place}" if place else error.table
+    if not error.column:
+        return (
+            f"{where}: this row is computed now, but the run's journal does not have it. "
+            "A replay may do only what the run did; the code or the scenario has changed"
+        )
+    return (
+        f"{where}: {error.column} was {_short(error.stored)} and is {_short(error.computed)} now. "
+        "The code, the scenario or a version has changed since the run wrote it; go back to what "
+        "manifest.json names, or begin a new run"
+    )
+
+
+def _short(value: Any, limit: int = 120) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit // 2]}…{text[-limit // 2 :]}"

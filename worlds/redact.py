@@ -1,0 +1,86 @@
+"""Taking secrets out of texts before they are stored or shown.
+
+Three nets, one behind the other: values known to be secret (registered by whoever read
+them, or held by environment variables with telling names), texts in the form of a
+credential, and user names, passwords and signed parameters inside URLs.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+__all__ = ["HIDDEN", "redact", "redact_tree", "redact_url", "register_secret"]
+
+HIDDEN = "[redacted]"
+
+_SHORTEST_SECRET = 8
+_SECRET_NAME = re.compile(
+    r"(^|_)(API_?KEY|KEYS?|TOKENS?|SECRETS?|PASSWORDS?|PASSWD|CREDENTIALS?|APIKEY)(_|$)", re.I
+)
+_URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>\\]+", re.I)
+_USER = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/?#]*@", re.I)
+_SIGNED = re.compile(
+    r"([?&;](?:[\w.-]*(?:key|token|secret|password|passwd|signature|sig|auth|code|credential))=)"
+    r"[^&;#\s]+",
+    re.I,
+)
+_HEADER = re.compile(
+    r"((?:proxy-)?authorization|(?:x-)?api[-_ ]?key|x-[\w-]*(?:key|token)|set-cookie|cookie)"
+    r"(\"?'?\s*[:=]\s*\"?'?(?:bearer\s+|basic\s+|token\s+)?)([^\s\"',;]+)",
+    re.I,
+)
+_FORMS = re.compile(
+    r"\bbearer\s+[\w.~+/=-]{8,}"
+    r"|\b(?:sk|pk|rk)-[\w-]{8,}"
+    r"|\b(?:hf|gh[pousr]|github_pat|glpat|xox[abprs]|gsk|nvapi|r8)[_-][\w-]{8,}"
+    r"|\bAKIA[0-9A-Z]{16}\b|\bAIza[\w-]{20,}"
+    r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+",
+    re.I,
+)
+
+_registered: set[str] = set()
+
+
+def register_secret(value: str) -> None:
+    """Hide this value wherever ``redact`` meets it, for the rest of the process."""
+    if len(value) >= _SHORTEST_SECRET:
+        _registered.add(value)
+
+
+def redact(text: str) -> str:
+    """Return the text with credentials replaced by ``[redacted]``.
+
+    >>> redact("POST https://me:pw@host/v1?api_key=abc Authorization: Bearer 123456789")
+    'POST https://host/v1?api_key=[redacted] Authorization: Bearer [redacted]'
+    """
+    for secret in sorted(_registered | _from_environment(), key=len, reverse=True):
+        text = text.replace(secret, HIDDEN).replace(quote(secret, safe=""), HIDDEN)
+    text = _URL.sub(lambda match: redact_url(match[0]), text)
+    text = _HEADER.sub(rf"\1\2{HIDDEN}", text)
+    return _FORMS.sub(HIDDEN, text)
+
+
+def redact_url(url: str) -> str:
+    """Return a URL without user, password and the values of signed parameters."""
+    return _SIGNED.sub(rf"\1{HIDDEN}", _USER.sub(r"\1", url))
+
+
+def redact_tree(value: Any) -> Any:
+    """Redact every string in nested dicts, lists and tuples; other values pass unchanged."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {key: redact_tree(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact_tree(item) for item in value]
+    return value
+
+
+def _from_environment() -> set[str]:
+    return {
+        value
+        for name, value in os.environ.items()
+        if len(value) >= _SHORTEST_SECRET and _SECRET_NAME.search(name)
+    }
