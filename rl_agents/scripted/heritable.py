@@ -24,9 +24,7 @@ def inherited(values: Array, births: Births) -> Array:
     return values.at[births.child].set(passed, mode="drop")
 
 
-def nudged(
-    key: Array, values: Array, births: Births, sd: Array, low: float, high: float
-) -> Array:
+def nudged(key: Array, values: Array, births: Births, sd: Array, low: float, high: float) -> Array:
     """Add normal noise to newcomers' values [n] and clip to [low, high]."""
     noise = sd * jax.random.normal(key, values.shape)
     return jnp.where(_newcomers(values, births), jnp.clip(values + noise, low, high), values)

@@ -1,5 +1,6 @@
 """The Donor Game: gifts that grow, and a reputation that travels with the giver."""
 
+import dataclasses
 import math
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -230,9 +231,7 @@ class DonorGame(World[DonorState]):
         }
         return Observation(view=view, alive=state.rank < num, acting=pairing.donor)
 
-    def step(
-        self, key: Array, state: DonorState, action: Array
-    ) -> tuple[DonorState, Transition]:
+    def step(self, key: Array, state: DonorState, action: Array) -> tuple[DonorState, Transition]:
         """Play one round; after the last round of game 1 everything but the order is reset."""
         pairing = self.pairing(state)
         alive = state.rank < self.num_slots
@@ -248,16 +247,12 @@ class DonorGame(World[DonorState]):
         if self.protocol == "published":
             recorded = jnp.where(gives & (state.resources == 0.0), 1.0, recorded)
         donated = jnp.where(gives, recorded, 0.0)
-        played = DonorState(
-            rank=state.rank,
-            order=state.order,
-            half=state.half,
+        played = dataclasses.replace(
+            state,
             clock=state.clock + 1,
             resources=resources,
             reputation=self._reputation(state.reputation, donated, gives, pairing),
             trace=self._traces(state, recorded, pairing),
-            first_resources=state.first_resources,
-            first_reputation=state.first_reputation,
             given=state.given + donated,
             turns=state.turns + pairing.donor,
         )
@@ -362,16 +357,11 @@ class DonorGame(World[DonorState]):
     def _second_game(self, state: DonorState, alive: Array) -> DonorState:
         starts = state.clock == self.rounds
         endowment = jnp.where(alive, jnp.float32(self.endowment), 0.0)
-        return DonorState(
-            rank=state.rank,
-            order=state.order,
-            half=state.half,
-            clock=state.clock,
+        return dataclasses.replace(
+            state,
             resources=jnp.where(starts, endowment, state.resources),
             reputation=jnp.where(starts, UNKNOWN, state.reputation),
             trace=jnp.where(starts, UNKNOWN, state.trace),
             first_resources=jnp.where(starts, state.resources, state.first_resources),
             first_reputation=jnp.where(starts, state.reputation, state.first_reputation),
-            given=state.given,
-            turns=state.turns,
         )
