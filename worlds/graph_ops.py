@@ -167,9 +167,7 @@ def random_neighbour(
     return jnp.where(degree(graph) > 0, found, own)
 
 
-def _random_living(
-    graph: Graph, key: Array, lane: Array, step: Array | int, alive: Array
-) -> Array:
+def _random_living(graph: Graph, key: Array, lane: Array, step: Array | int, alive: Array) -> Array:
     """As ``random_neighbour``, by rank among the living."""
     own = jnp.arange(graph.num_slots, dtype=jnp.int32)
     count = degree(graph, alive)
@@ -205,9 +203,7 @@ def _said(graph: Graph, x: Array) -> Array:
 
 def _sum_rows(graph: Graph, rows: Array) -> Array:
     """Add up rows by receiver; padding rows, whose receiver is N, fall out."""
-    return jax.ops.segment_sum(
-        rows, graph.receivers, graph.num_slots, indices_are_sorted=True
-    )
+    return jax.ops.segment_sum(rows, graph.receivers, graph.num_slots, indices_are_sorted=True)
 
 
 def _expand(values: Array, like: Array) -> Array:

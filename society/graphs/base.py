@@ -48,9 +48,7 @@ class GraphRule(abc.ABC):
         """Raise ValueError, saying what is allowed, where the rule cannot tie ``num`` nodes."""
 
     @abc.abstractmethod
-    def edges(
-        self, num: int, rng: np.random.Generator, columns: Mapping[str, np.ndarray]
-    ) -> Ties:
+    def edges(self, num: int, rng: np.random.Generator, columns: Mapping[str, np.ndarray]) -> Ties:
         """Name the ties: no tie to oneself, none twice.
 
         Args:
@@ -113,12 +111,7 @@ def build_graph(
     ties = rule.edges(len(slots), rng, columns)
     ties = ties._replace(pairs=slots.astype(np.int32)[ties.pairs])
     if dynamic:
-        most = _most(ties, num_slots)
-        rows = len(ties.pairs) * (1 if ties.directed else 2)
-        grown = -(-rows * num_slots // max(len(slots), 1)) + 2 * num_slots
-        capacity = min(grown, num_slots * (num_slots - 1)) if capacity is None else capacity
-        width = min(2 * most + 6, num_slots - 1) if width is None and _even(ties, most, slots) else width
-        width = 0 if width is None else width
+        capacity, width = _room(ties, num_slots, len(slots), capacity, width)
     return pack(ties, num_slots, capacity=capacity, width=width, promise_regular=not dynamic)
 
 
@@ -230,11 +223,17 @@ def _pad(values: np.ndarray, length: int, fill: float) -> np.ndarray:
     return padded
 
 
-def _most(ties: Ties, num_slots: int) -> int:
+def _room(
+    ties: Ties, num_slots: int, num_nodes: int, capacity: int | None, width: int | None
+) -> tuple[int, int]:
+    """Rows and columns for a graph whose ties will change, where they are not given."""
     ends = ties.pairs[:, 1] if ties.directed else ties.pairs.ravel()
-    return int(np.bincount(ends, minlength=1).max()) if num_slots else 0
-
-
-def _even(ties: Ties, most: int, slots: np.ndarray) -> bool:
-    mean = len(ties.pairs) * (1 if ties.directed else 2) / max(len(slots), 1)
-    return most <= max(TABLE_WIDTH, 2 * mean)
+    most = int(np.bincount(ends, minlength=1).max())
+    mean = len(ends) / max(num_nodes, 1)
+    if capacity is None:
+        grown = -(-len(ends) * num_slots // max(num_nodes, 1)) + 2 * num_slots
+        capacity = min(grown, num_slots * (num_slots - 1))
+    if width is None:
+        even = most <= max(TABLE_WIDTH, 2 * mean)
+        width = min(2 * most + 6, num_slots - 1) if even else 0
+    return capacity, width

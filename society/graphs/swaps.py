@@ -36,7 +36,7 @@ def swap_ends(
     """
     pairs = np.array(pairs, np.int32)
     for _ in range(rounds):
-        chosen = rng.permutation(len(pairs))[: int(round(share * len(pairs)))]
+        chosen = rng.permutation(len(pairs))[: round(share * len(pairs))]
         half = len(chosen) // 2
         one, two = chosen[:half], chosen[half : 2 * half]
         if not directed:
