@@ -6,7 +6,7 @@ A *slot* is a row of an array; a *uid* is an individual and is never reused.
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 
@@ -163,6 +163,8 @@ class Seats(NamedTuple):
     num: number of rows n. start: first slot of the group. world: the world it will play.
     action_space, observation_space: of its rows (all alike). attributes: name -> array [n].
     channels: name -> width (vector) or vocabulary size (words) of the numeric channels.
+    fixed: True where nothing in the run changes what a row inherited (no selection, births
+      or swaps), so that policies may specialise on it.
     """
 
     num: int
@@ -172,11 +174,15 @@ class Seats(NamedTuple):
     observation_space: Any = None
     attributes: Mapping[str, Any] = {}
     channels: Mapping[str, int] = {}
+    fixed: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Message:
-    """A text that was delivered. The engine writes the speaker; it is never read from the text."""
+    """A text that was delivered. The engine writes the speaker; it is never read from the text.
+
+    mode: how it is shown, with a mark before every line or raw (see ``worlds.messages``).
+    """
 
     channel: str
     speaker: int
@@ -186,6 +192,7 @@ class Message:
     episode: int = 0
     step: int = 0
     turn: int = 0
+    mode: Literal["marked", "raw"] = "marked"
 
 
 @dataclasses.dataclass(frozen=True)
