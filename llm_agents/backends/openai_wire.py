@@ -1,0 +1,257 @@
+"""The OpenAI dialect on the wire: what is sent, and what the bytes that return mean.
+
+Nothing here touches a socket, so every body that a server might send can be tested.
+"""
+
+import datetime
+import email.utils
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llm_agents.backends.base import (
+    NEVER,
+    BackendError,
+    Request,
+    Response,
+    Usage,
+    match_option,
+)
+from worlds.redact import redact
+
+__all__ = [
+    "choice_from_logprobs",
+    "choice_from_text",
+    "payload",
+    "read_body",
+    "retry_after_s",
+    "status_error",
+]
+
+TOP_LOGPROBS = 20
+LEAST_MASS = 0.1  # below this the first token is not the answer, but the start of a sentence
+MESSAGE_CHARS = 300
+_ANSWER = re.compile(r"answer\s*[:=]\s*(.+)", re.I)
+
+
+def payload(request: Request, model: str, *, way: str = "", vllm: bool = False) -> dict[str, Any]:
+    """Return the JSON of a chat completion request.
+
+    Args:
+      way: "" for free text, or how to obtain a choice: "logprobs", "structured", "text".
+      vllm: the server knows vLLM's extensions (continuing a text, structured outputs).
+    """
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+        "max_tokens": request.max_tokens,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+    }
+    if request.seed >= 0:
+        body["seed"] = request.seed
+    if request.stop:
+        body["stop"] = list(request.stop)
+    if request.prefill and vllm:
+        body["messages"].append({"role": "assistant", "content": request.prefill})
+        body |= {"continue_final_message": True, "add_generation_prompt": False}
+    if way == "logprobs":
+        body |= {"max_tokens": 1, "logprobs": True, "top_logprobs": TOP_LOGPROBS}
+    elif way == "structured":
+        body |= _only(request.options or (), vllm)
+    elif not way:
+        body |= _form(request, vllm)
+    return body
+
+
+def read_body(status: int, raw: bytes) -> tuple[Mapping[str, Any], Response]:
+    """Return the parsed body and the response that it stands for, of a reply with status 200.
+
+    The response holds a typed error where the body is not JSON ("garbage"), reports a failure
+    ("server"), or is sound but holds no answer ("empty", "refused").
+    """
+    try:
+        body = json.loads(raw)
+    except (ValueError, UnicodeDecodeError, RecursionError):
+        return {}, _garbage(f"the body is not JSON: {_excerpt(raw)}")
+    if not isinstance(body, Mapping):
+        return {}, _garbage(f"the body is JSON, but not a completion: {_excerpt(raw)}")
+    if body.get("error"):
+        reason = _error_text(body)
+        return body, Response(error=BackendError("server", f"{status}: {reason}", retryable=True))
+    choices = body.get("choices")
+    if not isinstance(choices, list):
+        return body, _garbage(f"the body has no list of choices: {_excerpt(raw)}")
+    usage = _usage(body.get("usage"))
+    model = str(body.get("model") or "")
+    if not choices:
+        error = BackendError("empty", "the list of choices is empty", retryable=True)
+        return body, Response(usage=usage, model=model, error=error)
+    return body, _first_choice(choices[0], usage, model)
+
+
+def status_error(
+    status: int, headers: Mapping[str, str], raw: bytes, now: float
+) -> BackendError | None:
+    """Return what a status says about the request, or None for 200."""
+    if status == 200:
+        return None
+    try:
+        body = json.loads(raw)
+    except (ValueError, UnicodeDecodeError, RecursionError):
+        body = None
+    reason = _error_text(body) if isinstance(body, Mapping) else _excerpt(raw)
+    text = f"HTTP {status}: {reason}" if reason else f"HTTP {status}"
+    wish = retry_after_s(headers.get("retry-after"), now)
+    if status == 429:
+        hopeless = "insufficient_quota" in text
+        return BackendError("rejected" if hopeless else "rate_limit", text, not hopeless, wish)
+    if status >= 500 or status in (408, 425):
+        return BackendError("server", text, True, wish)
+    return BackendError("rejected", text)
+
+
+def retry_after_s(value: str | None, now: float) -> float | None:
+    """Seconds that a Retry-After header asks for: a number or an HTTP date; None if unreadable.
+
+    >>> retry_after_s("1.5", 0.0), retry_after_s("Thu, 01 Jan 1970 00:00:10 GMT", 4.0)
+    (1.5, 6.0)
+    """
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            date = email.utils.parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        if date.tzinfo is None:
+            date = date.replace(tzinfo=datetime.UTC)
+        seconds = date.timestamp() - now
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def choice_from_logprobs(
+    body: Mapping[str, Any], options: Sequence[str]
+) -> tuple[float, ...] | None:
+    """Log-probabilities of the options, renormalised, from the first token's alternatives.
+
+    None where the server gave none, where the first token does not tell the options apart,
+    or where the model was about to say something else.
+    """
+    try:
+        top = body["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+        pairs = [(str(item["token"]), float(item["logprob"])) for item in top]
+    except (KeyError, IndexError, TypeError, ValueError):
+        return None
+    mass = [0.0] * len(options)
+    shared = 0.0
+    for token, logprob in pairs:
+        start = token.strip().casefold()
+        fits = [i for i, text in enumerate(options) if text.strip().casefold().startswith(start)]
+        if not start or not fits:
+            continue
+        if len(fits) == 1:
+            mass[fits[0]] += math.exp(min(logprob, 0.0))
+        else:
+            shared += math.exp(min(logprob, 0.0))
+    total = sum(mass)
+    if total < LEAST_MASS or shared > 0.1 * total:
+        return None
+    return tuple(round(math.log(m / total), 6) if m > 0 else NEVER for m in mass)
+
+
+def choice_from_text(text: str, options: Sequence[str], *, json_answer: bool) -> int | None:
+    """Index of the option that a reply names: alone, after "Answer:", or as JSON."""
+    if json_answer:
+        try:
+            text = str(json.loads(text)["answer"])
+        except (ValueError, KeyError, TypeError):
+            return None
+    found = match_option(text, options)
+    if found is None and (answer := _ANSWER.findall(text)):
+        found = match_option(answer[-1], options)
+    return found
+
+
+def _only(options: Sequence[str], vllm: bool) -> dict[str, Any]:
+    if vllm:
+        return {"structured_outputs": {"choice": list(options)}}
+    schema = {
+        "type": "object",
+        "properties": {"answer": {"type": "string", "enum": list(options)}},
+        "required": ["answer"],
+        "additionalProperties": False,
+    }
+    return _json_schema(schema)
+
+
+def _form(request: Request, vllm: bool) -> dict[str, Any]:
+    if request.schema is not None:
+        return _json_schema(dict(request.schema))
+    if request.regex is not None and vllm:
+        return {"structured_outputs": {"regex": request.regex}}
+    return {}
+
+
+def _json_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    form = {"name": "answer", "schema": schema, "strict": True}
+    return {"response_format": {"type": "json_schema", "json_schema": form}}
+
+
+def _first_choice(choice: Any, usage: Usage, model: str) -> Response:
+    message = choice.get("message") if isinstance(choice, Mapping) else None
+    if not isinstance(message, Mapping):
+        return _garbage("the first choice holds no message")
+    finish = str(choice.get("finish_reason") or "stop")
+    content = message.get("content")
+    error = None
+    if message.get("refusal") or finish == "content_filter":
+        reason = str(message.get("refusal") or "a content filter stopped the answer")
+        error = BackendError("refused", redact(reason)[:MESSAGE_CHARS])
+    elif content is None:
+        error = BackendError("empty", "the content of the answer is null", retryable=True)
+    elif not isinstance(content, str):
+        return _garbage("the content of the answer is not a text")
+    text = redact(content) if isinstance(content, str) else ""
+    return Response(text=text, finish_reason=finish, usage=usage, model=model, error=error)
+
+
+def _usage(value: Any) -> Usage:
+    if not isinstance(value, Mapping):
+        return Usage()
+    details = value.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, Mapping) else 0
+    return Usage(
+        _count(value.get("prompt_tokens")), _count(value.get("completion_tokens")), _count(cached)
+    )
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _garbage(message: str) -> Response:
+    return Response(error=BackendError("garbage", message, retryable=True))
+
+
+def _error_text(body: Mapping[str, Any]) -> str:
+    """What an error body says, from the shapes that servers use."""
+    error = body.get("error", body)
+    if isinstance(error, Mapping):
+        code = error.get("code") or error.get("type") or ""
+        said = error.get("message") or error.get("detail") or error
+        error = f"{said} ({code})" if code else said
+    return _one_line(str(error))
+
+
+def _excerpt(raw: bytes) -> str:
+    return _one_line(raw[:2000].decode("utf-8", "replace"))
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(redact(text).split())
+    return line if len(line) <= MESSAGE_CHARS else line[: MESSAGE_CHARS - 1] + "…"

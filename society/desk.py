@@ -1,0 +1,514 @@
+"""The desk: where every mind asks, and the only place that waits for answers.
+
+A task or mind that may still ask holds a *seat*. Awaiting an answer releases the seat;
+*resolving* the answer, not waking up, takes it back, so nobody who is about to ask again
+can be overtaken by a batch that closes too early. A streaming backend gets each request at
+once; for the others the batch closes when no seat is held. There are no timers: what is
+asked together depends on the minds alone.
+
+The journal is the outermost layer. A call that it knows is answered from it, after its
+request has been compared; what is asked anew is stored, in one commit for everything that
+arrived together, before any mind sees it. A failure that a mind can see is an answer like
+others; whatever stops the run (a spent limit, a dead server) is not stored, so that the
+run can be resumed there.
+"""
+
+import asyncio
+import contextvars
+import dataclasses
+import hashlib
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple, Protocol
+
+from llm_agents.backends.base import (
+    Backend,
+    BackendDownError,
+    LimitReachedError,
+    Request,
+    Response,
+    Usage,
+    canonical,
+    request_hash,
+    sample_option,
+)
+from society.journal_rows import CallKey, Divergence, StoredCall
+from worlds.redact import redact
+
+__all__ = ["Asker", "Desk", "JournalLike", "Place", "StoppedError", "request_seed"]
+
+
+class Place(NamedTuple):
+    """Where in a run something is asked."""
+
+    replicate: int
+    generation: int
+    episode: int
+    step: int
+    turn: int = 0
+
+
+class JournalLike(Protocol):
+    """What the desk needs of ``society.journal.Journal``."""
+
+    def call(self, key: CallKey) -> StoredCall | None:
+        """The stored call, or None."""
+        ...
+
+    def add_calls(self, rows: Sequence[StoredCall]) -> None:
+        """Buffer calls."""
+        ...
+
+    def flush(self) -> None:
+        """Store what is buffered in one commit."""
+        ...
+
+
+class StoppedError(RuntimeError):
+    """The desk has stopped because of an earlier failure, which the run reports instead."""
+
+
+class _Seat:
+    """The right to ask before the batch closes, held by one task or mind."""
+
+    __slots__ = ("desk", "gone", "held")
+
+    def __init__(self, desk: "Desk") -> None:
+        self.desk, self.held, self.gone = desk, True, False
+        desk._seats += 1
+
+    def release(self) -> None:
+        if self.held:
+            self.held = False
+            self.desk._seats -= 1
+
+    def take(self) -> None:
+        if not self.held and not self.gone:
+            self.held = True
+            self.desk._seats += 1
+
+    def leave(self) -> None:
+        self.release()
+        self.gone = True
+        self.desk._close_batch()
+
+
+_seat: contextvars.ContextVar[_Seat | None] = contextvars.ContextVar("seat", default=None)
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class _Wait:
+    """An await of one or several answers by one mind: its seat returns with the last one."""
+
+    seat: _Seat | None
+    left: int
+
+    def one_resolved(self) -> None:
+        self.left -= 1
+        if self.left == 0 and self.seat is not None:
+            self.seat.take()
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class _Call:
+    """A call on its way: its key, its request, and who waits for it."""
+
+    key: CallKey
+    backend: str
+    request: Request
+    hash: str
+    merge: str
+    future: asyncio.Future
+    wait: _Wait
+
+
+class Asker:
+    """How one agent asks at one place; numbers its questions within each purpose.
+
+    Make one for each agent and place: a second one would number from 0 again.
+    """
+
+    __slots__ = ("_backend", "_desk", "_ordinals", "_place", "_uid")
+
+    def __init__(self, desk: "Desk", place: Place, uid: int, backend: str) -> None:
+        self._desk, self._place, self._uid, self._backend = desk, place, uid, backend
+        self._ordinals: dict[str, int] = {}
+
+    async def __call__(self, request: Request) -> Response:
+        """Ask once."""
+        return (await self.many((request,)))[0]
+
+    async def many(self, requests: Sequence[Request]) -> list[Response]:
+        """Ask several things at once; answers in the same order."""
+        keyed = []
+        for request in requests:
+            ordinal = self._ordinals.get(request.purpose, 0)
+            self._ordinals[request.purpose] = ordinal + 1
+            keyed.append((CallKey(*self._place, self._uid, request.purpose, ordinal), request))
+        return await self._desk._ask(self._backend, keyed)
+
+
+class Desk:
+    """Takes questions from minds, brings them to backends in batches, keeps the answers."""
+
+    def __init__(
+        self,
+        backends: Mapping[str, Backend],
+        journal: JournalLike,
+        *,
+        seeds: Sequence[int] = (0,),
+        offline: bool = False,
+    ) -> None:
+        """Open the desk.
+
+        Args:
+          backends: name -> backend, wrapped in retry, limit, budget and cache as wanted.
+          journal: where answers are kept and looked up first.
+          seeds: the seed of each replicate; request seeds derive from it.
+          offline: answer from the journal alone; anything else is a Divergence.
+        """
+        self._backends = dict(backends)
+        self._journal = journal
+        self._seeds = tuple(seeds)
+        self._offline = offline
+        self._seats = 0
+        self._pending: dict[str, list[_Call]] = {}
+        self._asked: dict[tuple[str, str], list[_Call]] = {}
+        self._arrived: list[tuple[list[_Call], Response | BaseException]] = []
+        self._tasks: set[asyncio.Task] = set()
+        self._stopped: BaseException | None = None
+        self.batch_sizes: Counter[int] = Counter()
+
+    def asker(self, place: Sequence[int], uid: int, backend: str) -> Asker:
+        """Return the ``Ask`` of one agent at one place."""
+        if backend not in self._backends:
+            known = ", ".join(sorted(self._backends)) or "none"
+            raise ValueError(f"no backend is called {backend!r}; this desk has {known}")
+        return Asker(self, Place(*place), uid, backend)
+
+    @asynccontextmanager
+    async def seat(self) -> AsyncIterator[None]:
+        """Hold a seat: no batch closes while this task may still ask."""
+        seat = _Seat(self)
+        token = _seat.set(seat)
+        try:
+            yield
+        finally:
+            _seat.reset(token)
+            seat.leave()
+
+    async def gather(self, minds: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
+        """Run minds side by side, each on its own seat; results in the order given.
+
+        If one fails, the others are let finish what they have asked and may ask nothing more;
+        then the first failure is raised.
+        """
+        if not minds:
+            return []
+        caller = _seat.get()
+        wait = _Wait(caller, len(minds))
+        tasks = [self._seated(mind, wait) for mind in minds]
+        if caller is not None:
+            caller.release()
+        try:
+            await asyncio.wait(tasks)
+        except asyncio.CancelledError:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            raise
+        failures = [error for task in tasks if (error := _failure(task)) is not None]
+        if failures:
+            first = next((e for e in failures if not isinstance(e, StoppedError)), None)
+            raise first or self._stopped or failures[0]
+        return [task.result() for task in tasks]
+
+    def stop(self, reason: BaseException) -> None:
+        """Take no more questions; what is on its way is still stored when it arrives."""
+        if self._stopped is not None:
+            return
+        self._stopped = reason
+        pending = [call for calls in self._pending.values() for call in calls]
+        self._pending.clear()
+        for call in pending:
+            _fail(call, self._refusal())
+
+    async def drain(self) -> None:
+        """Wait until everything that was asked has arrived and is stored."""
+        while self._tasks or self._arrived:
+            if self._tasks:
+                await asyncio.wait(set(self._tasks))
+            await asyncio.sleep(0)
+
+    async def aclose(self) -> None:
+        """Stop, wait for what is on its way, and close the backends."""
+        self.stop(StoppedError("the desk is closed"))
+        await self.drain()
+        for backend in self._backends.values():
+            await backend.aclose()
+
+    # ---- asking -------------------------------------------------------------------------
+
+    async def _ask(self, name: str, keyed: Sequence[tuple[CallKey, Request]]) -> list[Response]:
+        if self._stopped is not None:
+            raise self._refusal()
+        known: list[Response | None] = []
+        wait = _Wait(_seat.get(), 0)
+        futures: list[asyncio.Future] = []
+        loop = asyncio.get_running_loop()
+        for key, request in keyed:
+            request = dataclasses.replace(
+                request, seed=request_seed(self._seed_of(key.replicate), key)
+            )
+            hashed = request_hash(request)
+            stored = self._stored(key, hashed)
+            known.append(stored)
+            if stored is None:
+                merge = self._merge_key(name, request, hashed)
+                future = loop.create_future()
+                futures.append(future)
+                wait.left += 1
+                self._submit(_Call(key, name, request, hashed, merge, future, wait))
+        if not futures:
+            return known  # type: ignore[return-value]
+        if wait.seat is not None:
+            wait.seat.release()
+        self._close_batch()
+        answers = iter([await future for future in futures])
+        return [response if response is not None else next(answers) for response in known]
+
+    def _seed_of(self, replicate: int) -> int:
+        if replicate >= len(self._seeds):
+            raise ValueError(
+                f"replicate {replicate} has no seed; the desk was given {len(self._seeds)}"
+            )
+        return self._seeds[replicate]
+
+    def _stored(self, key: CallKey, hashed: str) -> Response | None:
+        row = self._journal.call(key)
+        if row is None:
+            if self._offline:
+                raise Divergence("calls", key._asdict(), "", None, None)
+            return None
+        if row.request_hash != hashed:
+            raise Divergence("calls", key._asdict(), "request_hash", row.request_hash, hashed)
+        return Response.from_json(json.loads(row.response))
+
+    def _merge_key(self, name: str, request: Request, hashed: str) -> str:
+        """Requests with equal keys are asked once."""
+        backend = self._backends[name]
+        if request.options is not None and backend.capabilities.logprobs:
+            hashed = request_hash(request, seed=False)
+        return hashed + _plain(request.context) if backend.reads_context else hashed
+
+    def _submit(self, call: _Call) -> None:
+        same = self._asked.get((call.backend, call.merge))
+        if same is not None:
+            same.append(call)
+            return
+        group = [call]
+        self._asked[call.backend, call.merge] = group
+        if self._backends[call.backend].streams:
+            self._start(self._send(call.backend, [group]))
+        else:
+            self._pending.setdefault(call.backend, []).append(call)
+
+    def _close_batch(self) -> None:
+        if self._seats > 0 or not self._pending:
+            return
+        pending, self._pending = self._pending, {}
+        for name, calls in pending.items():
+            calls.sort(key=lambda call: call.key)
+            groups = [self._asked[name, call.merge] for call in calls]
+            self.batch_sizes[len(groups)] += 1
+            self._start(self._send(name, groups))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        # A fresh context: the sender must not be taken for the mind that happened to ask last.
+        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _send(self, name: str, groups: list[list[_Call]]) -> None:
+        """Ask for one representative of each group, choices and free answers side by side."""
+        backend = self._backends[name]
+        choices = [group for group in groups if group[0].request.options is not None]
+        others = [group for group in groups if group[0].request.options is None]
+        await asyncio.gather(
+            *(
+                self._send_part(ask, part)
+                for ask, part in ((backend.choose, choices), (backend.generate, others))
+                if part
+            )
+        )
+
+    async def _send_part(self, ask: Any, groups: list[list[_Call]]) -> None:
+        outcomes: Sequence[Response | BaseException]
+        try:
+            outcomes = await ask([group[0].request for group in groups])
+            if len(outcomes) != len(groups):
+                raise RuntimeError(
+                    f"a backend answered {len(outcomes)} of {len(groups)} requests; it must "
+                    "return one response for each, in the same order"
+                )
+        except (Exception, asyncio.CancelledError) as error:
+            outcomes = [error] * len(groups)
+        if not self._arrived:
+            asyncio.get_running_loop().call_soon(self._settle)
+        self._arrived.extend(zip(groups, outcomes, strict=True))
+
+    # ---- answers ------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Store everything that has arrived in one commit, then hand it out in key order."""
+        arrived, self._arrived = self._arrived, []
+        answered: list[tuple[_Call, Response]] = []
+        failed: list[tuple[_Call, BaseException]] = []
+        for group, outcome in arrived:
+            self._asked.pop((group[0].backend, group[0].merge), None)
+            group = self._split(group, outcome)
+            error = _stopping(outcome, group[0].backend)
+            for index, call in enumerate(group):
+                if error is None:
+                    assert isinstance(outcome, Response)
+                    answered.append((call, _own(outcome, call.request, first=index == 0)))
+                else:
+                    failed.append((call, error))
+        try:
+            self._journal.add_calls([_row(call, response) for call, response in answered])
+            self._journal.flush()
+        except BaseException as error:
+            failed += [(call, error) for call, _ in answered]
+            answered = []
+        answered.sort(key=lambda item: item[0].key)
+        for call, response in answered:
+            call.wait.one_resolved()
+            if not call.future.done():
+                call.future.set_result(response)
+        if failed:
+            self.stop(failed[0][1])
+        for call, error in failed:
+            _fail(call, error)
+        self._close_batch()
+
+    def _split(self, group: list[_Call], outcome: Response | BaseException) -> list[_Call]:
+        """Keep the calls that an answer is for.
+
+        Choices were merged across seeds because the backend gives log-probabilities. Where it
+        gave none after all, the answer is a sample that belongs to one seed; the others ask
+        for their own.
+        """
+        if len(group) == 1 or _stopping(outcome, "") or outcome.option_logprobs is not None:
+            return group
+        first = group[0]
+        for call in group[1:]:
+            if call.hash != first.hash:
+                call.merge = call.hash
+                self._submit(call)
+        return [call for call in group if call.hash == first.hash]
+
+    def _seated(self, mind: Coroutine[Any, Any, Any], wait: _Wait) -> asyncio.Task:
+        """Start a mind on a seat of its own; when the last one ends the caller sits again."""
+        seat = _Seat(self)
+        context = contextvars.copy_context()
+        context.run(_seat.set, seat)
+        task = asyncio.get_running_loop().create_task(mind, context=context)
+
+        def ended(task: asyncio.Task) -> None:
+            error = _failure(task)
+            if error is not None and not isinstance(error, asyncio.CancelledError):
+                self.stop(error)
+            wait.one_resolved()
+            seat.leave()
+
+        task.add_done_callback(ended)
+        return task
+
+    def _refusal(self) -> BaseException:
+        if isinstance(self._stopped, LimitReachedError | BackendDownError):
+            return type(self._stopped)(*self._stopped.args)
+        return StoppedError(f"the desk has stopped: {self._stopped}")
+
+
+def request_seed(seed: int, key: CallKey) -> int:
+    """Return 31 bits that belong to one call of a replicate with this seed.
+
+    The replicate's index takes no part: a seed gives the same requests alone or in a sweep.
+    """
+    text = f"{seed}/{'/'.join(map(str, key[1:]))}"
+    digest = hashlib.blake2b(text.encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def _own(response: Response, request: Request, first: bool) -> Response:
+    """The response as one of the merged callers gets it: its own sample, its own share of cost."""
+    changes: dict[str, Any] = {}
+    if response.error is None and response.option_logprobs is not None and request.options:
+        choice = sample_option(response.option_logprobs, request.temperature, request.seed)
+        changes = {"choice": choice, "text": request.options[choice]}
+    if not first:
+        changes |= {"usage": Usage(), "attempts": 0, "faults": (), "latency_s": 0.0}
+    return dataclasses.replace(response, **changes) if changes else response
+
+
+def _row(call: _Call, response: Response) -> StoredCall:
+    said = response.to_json()
+    for name in ("latency_s", "attempts"):
+        said.pop(name, None)
+    return StoredCall(
+        key=call.key,
+        request_hash=call.hash,
+        request=canonical(call.request),
+        response=json.dumps(said, sort_keys=True, separators=(",", ":")),
+        status="ok" if response.error is None else "error",
+        backend=call.backend,
+        model=response.model,
+        prompt_tokens=response.usage.prompt_tokens,
+        completion_tokens=response.usage.completion_tokens,
+        cost_usd=response.usage.cost_usd,
+        faults=len(response.faults) + (response.error is not None),
+        latency_s=response.latency_s,
+        attempts=response.attempts,
+        cached=response.attempts == 0,
+    )
+
+
+def _stopping(outcome: Response | BaseException, backend: str) -> BaseException | None:
+    """The error that stops the run, or None where the outcome is an answer."""
+    if not isinstance(outcome, Response):
+        return outcome
+    if outcome.error is None or outcome.error.visible:
+        return None
+    return BackendDownError(
+        f"backend {backend!r} does not answer ({outcome.error.kind}): "
+        f"{redact(outcome.error.message)}. Nothing that was answered is lost; when the backend "
+        "works again, use `society resume`"
+    )
+
+
+def _fail(call: _Call, error: BaseException) -> None:
+    call.wait.one_resolved()
+    if not call.future.done():
+        call.future.set_exception(_again(error))
+        call.future.exception()  # read once: a mind that was cancelled will not read it
+
+
+def _again(error: BaseException) -> BaseException:
+    """The same error as a new object: shared ones would collect everybody's traceback."""
+    if type(error) in (LimitReachedError, BackendDownError, StoppedError):
+        return type(error)(*error.args)
+    if isinstance(error, asyncio.CancelledError):
+        return StoppedError("the request was cancelled")
+    return error
+
+
+def _failure(task: asyncio.Task) -> BaseException | None:
+    if task.cancelled():
+        return asyncio.CancelledError()
+    return task.exception()
+
+
+def _plain(context: Mapping[str, Any]) -> str:
+    return json.dumps(context, sort_keys=True, default=str)
