@@ -39,9 +39,10 @@ def encode(tree: Any) -> bytes:
     """Return the bytes of a tree.
 
     Args:
-      tree: dicts with text keys, lists, tuples, texts, ints of any size, floats (infinities
-        and NaNs with all their bits), booleans, None, bytes, NumPy arrays and scalars, JAX
-        arrays (bool, int8, bfloat16, uint32, ... alike), named tuples and dataclasses.
+      tree: dicts (keys are texts, numbers or tuples of them), lists, tuples, texts, ints of
+        any size, floats (infinities and NaNs with all their bits), booleans, None, bytes,
+        NumPy arrays and scalars, JAX arrays (bool, int8, bfloat16, uint32, ... alike), named
+        tuples and dataclasses.
 
     Raises:
       TypeError: Something else; the message names its path.
@@ -122,8 +123,8 @@ class _Encoder:
             values = [getattr(value, name) for name in names]
             return {"data": [_title(kind), *self._items(names, values, path)]}
         raise TypeError(
-            f"{path}: a {kind.__module__}.{kind.__qualname__} cannot be stored; use dicts with "
-            "text keys, lists, tuples, texts, numbers, bytes, arrays, named tuples or dataclasses"
+            f"{path}: a {kind.__module__}.{kind.__qualname__} cannot be stored; use dicts, "
+            "lists, tuples, texts, numbers, bytes, arrays, named tuples or dataclasses"
         )
 
     def text(self, value: str, path: str) -> Any:
@@ -144,10 +145,13 @@ class _Encoder:
         return {"tuple": self.listing(list(value), path)}
 
     def mapping(self, value: dict, path: str) -> Any:
+        names = []
         for key in value:
-            if type(key) is not str:
-                raise TypeError(f"{path}: key {key!r} is no text; checkpoints need text keys")
-        return {"dict": self._items(value.keys(), value.values(), path)}
+            if type(key) not in _KEYS:
+                raise TypeError(f"{path}: key {key!r} cannot be stored; use texts, ints or tuples")
+            names.append(self.node(key, f"{path} key"))
+        values = [self.node(item, f"{path}.{key}") for key, item in value.items()]
+        return {"dict": [list(pair) for pair in zip(names, values, strict=True)]}
 
     def binary(self, value: bytes, path: str) -> Any:
         return {"bytes": self.piece(value)}
@@ -191,6 +195,9 @@ _WRITERS = {
     dict: _Encoder.mapping,
     bytes: _Encoder.binary,
 }
+
+
+_KEYS = (str, int, float, bool, bytes, tuple, type(None))
 
 
 class _Decoder:

@@ -49,8 +49,13 @@ def register_secret(value: str) -> None:
         _registered.add(value)
 
 
-def redact(text: str) -> str:
+def redact(text: str, forms: bool = True) -> str:
     """Return the text with credentials replaced by ``[redacted]``.
+
+    Args:
+      text: anything.
+      forms: also hide what only looks like a credential; False for texts that must keep
+        their meaning, such as scenarios.
 
     >>> redact("POST https://me:pw@host/v1?api_key=abc Authorization: Bearer 123456789")
     'POST https://host/v1?api_key=[redacted] Authorization: Bearer [redacted]'
@@ -58,6 +63,8 @@ def redact(text: str) -> str:
     for secret in sorted(_registered | _from_environment(), key=len, reverse=True):
         text = text.replace(secret, HIDDEN).replace(quote(secret, safe=""), HIDDEN)
     text = _URL.sub(lambda match: redact_url(match[0]), text)
+    if not forms:
+        return text
     text = _HEADER.sub(rf"\1\2{HIDDEN}", text)
     return _FORMS.sub(HIDDEN, text)
 
