@@ -66,7 +66,12 @@ class Transmission(abc.ABC):
         """Raise ValueError, saying what fits, where a policy cannot pass on what is asked."""
 
     def pass_on(
-        self, key: Array, policy: ArrayPolicy, mind: Mind, births: Births, seats: Seats | None = None
+        self,
+        key: Array,
+        policy: ArrayPolicy,
+        mind: Mind,
+        births: Births,
+        seats: Seats | None = None,
     ) -> Mind:
         """The array half: runs inside the compiled loop, on one group's rows.
 
@@ -146,6 +151,7 @@ class Measure(abc.ABC):
     """
 
     streams: ClassVar[bool] = False  # True: begin and update are used
+    needs_reward: ClassVar[bool] = False  # True: ``record.outcome`` must hold "reward"
 
     def check(self, world: Any, groups: tuple[GroupSlice, ...]) -> None:
         """Raise ValueError, saying what fits, where the measure cannot be taken."""
