@@ -217,6 +217,7 @@ class Turn:
     options: the choices, or None for a free answer; `answer_hint` then says the form.
     parse: text -> action, raising ParseError. fallback: the action taken when nothing parses.
     inbox: messages since the last turn, oldest first. talk: channels that it may write to now.
+    vocabulary: the words of those among them on which only certain words can be said.
     acting: False in a talk turn, where only messages count.
     """
 
@@ -230,6 +231,7 @@ class Turn:
     answer_hint: str = ""
     inbox: tuple[Message, ...] = ()
     talk: tuple[str, ...] = ()
+    vocabulary: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     acting: bool = True
     first: bool = False
     generation: int = 0

@@ -11,7 +11,7 @@ import json
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Response",
     "Usage",
     "canonical",
+    "hash_of",
     "match_option",
     "request_hash",
     "sample_option",
@@ -33,6 +34,7 @@ __all__ = [
 
 HASH_VERSION = 1
 LOGPROB_DECIMALS = 4
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 NEVER = -30.0  # log-probability given to an option that the model did not list at all
 
 Kind = Literal[
@@ -157,11 +159,20 @@ class Response:
 
     def to_json(self) -> dict[str, Any]:
         """The response as plain values, defaults left out."""
-        return {
-            spec.name: asdict(value) if spec.name in ("usage", "error") else value
-            for spec in fields(self)
-            if (value := getattr(self, spec.name)) != spec.default
+        plain = {
+            name: value
+            for name, default in _RESPONSE_DEFAULTS
+            if (value := getattr(self, name)) != default
         }
+        for name in ("usage", "error"):
+            if name in plain:
+                value = plain[name]
+                plain[name] = {
+                    part.name: held
+                    for part in fields(value)
+                    if (held := getattr(value, part.name)) != part.default
+                }
+        return plain
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Response":
@@ -175,6 +186,9 @@ class Response:
         if values.get("error") is not None:
             values["error"] = BackendError(**values["error"])
         return cls(**values)
+
+
+_RESPONSE_DEFAULTS = tuple((spec.name, spec.default) for spec in fields(Response))
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +245,7 @@ class Backend(abc.ABC):
 
 def canonical(request: Request, *, seed: bool = True) -> str:
     """The request as canonical JSON: everything that decides the answer, and nothing else."""
-    return json.dumps(
+    return _encode(
         [
             HASH_VERSION,
             [[message.role, message.content] for message in request.messages],
@@ -244,17 +258,18 @@ def canonical(request: Request, *, seed: bool = True) -> str:
             float(request.top_p),
             request.stop,
             request.seed if seed else None,
-        ],
-        ensure_ascii=True,
-        sort_keys=True,
-        separators=(",", ":"),
-        allow_nan=False,
+        ]
     )
 
 
 def request_hash(request: Request, *, seed: bool = True) -> str:
     """SHA-256 of the canonical request (purpose, context and operational settings left out)."""
-    return hashlib.sha256(canonical(request, seed=seed).encode("ascii")).hexdigest()
+    return hash_of(canonical(request, seed=seed))
+
+
+def hash_of(text: str) -> str:
+    """SHA-256 of a canonical request."""
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def sample_option(logprobs: Sequence[float], temperature: float, seed: int) -> int:

@@ -106,9 +106,9 @@ class Mock(Backend):
             return _said(f"I give about {level:.0%} and hope for the same from you.", request)
         if part == "predict":
             return _said("I expect about as much as I would give.", request)
-        answer = self._decision(context, level, draw)
+        answer = f"Answer: {self._decision(context, level, draw)}"
         if context.get("form") == "answer_line":
-            answer = f"Justification: my strategy says about {level:.0%}.\nAnswer: {answer}"
+            answer = f"Justification: my strategy says about {level:.0%}.\n{answer}"
             if context.get("talk"):
                 answer = f"Message: I give about {level:.0%}.\n{answer}"
         return _said(answer, request)
@@ -167,7 +167,8 @@ class Mock(Backend):
         if seen and level > 0 and "gave less" in str(context.get("strategy", "")):
             level *= 0.5 + 0.5 * min(1.0, sum(seen) / len(seen) / level)
         # Rounded down to two decimals: never more than there is.
-        return f"{math.floor(100 * level * amount) / 100:.2f}"
+        given = f"{math.floor(100 * level * amount) / 100:.2f}"
+        return f"Donate {given}" if "'Donate'" in str(context.get("hint", "")) else given
 
 
 class _Draws:

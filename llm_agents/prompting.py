@@ -1,0 +1,131 @@
+"""Prompts: templates in files, rendered in a sandbox where an undefined name is an error."""
+
+import functools
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import jinja2.sandbox
+
+__all__ = ["PromptError", "Prompts", "shortened"]
+
+FOLDER = Path(__file__).parent / "prompts"
+
+
+class PromptError(ValueError):
+    """A template is wrong, or uses a name that it is not given."""
+
+
+class Prompts:
+    """The templates of one policy: the shipped ones, some of them replaced."""
+
+    def __init__(self, sources: Mapping[str, str]) -> None:
+        """Use ``prompts_of``, which shares equal sets."""
+        self._sources = dict(sources)
+        self._environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
+            undefined=jinja2.StrictUndefined,
+            loader=jinja2.DictLoader(self._sources),
+            trim_blocks=True,
+            lstrip_blocks=True,
+            autoescape=False,
+        )
+        self._compiled: dict[str, jinja2.Template] = {}
+
+    @classmethod
+    def shipped(cls, replaced: Mapping[str, str] | None = None) -> "Prompts":
+        """The project's own templates, with those in ``replaced`` (name -> source) instead.
+
+        Raises:
+          PromptError: A name that no prompt has, or a source that is no template.
+        """
+        return _shared(tuple(sorted((replaced or {}).items())))
+
+    def render(self, name: str, **values: Any) -> str:
+        """Fill in a template and strip space around it.
+
+        Raises:
+          PromptError: It uses a name that it is not given, or does what the sandbox forbids.
+        """
+        template = self._compiled.get(name)
+        try:
+            if template is None:
+                template = self._compiled[name] = self._environment.get_template(name)
+            return template.render(values).strip()
+        except (jinja2.TemplateError, jinja2.sandbox.SecurityError) as error:
+            raise PromptError(_explain(name, error, values)) from error
+        except (TypeError, OverflowError) as error:
+            raise PromptError(f"prompt {name!r}: {error}") from error
+
+    def render_text(self, source: str, what: str, **values: Any) -> str:
+        """Fill in a template that is given as text (a persona)."""
+        try:
+            return self._from_text(source).render(values).strip()
+        except (jinja2.TemplateError, jinja2.sandbox.SecurityError) as error:
+            raise PromptError(_explain(what, error, values)) from error
+        except (TypeError, OverflowError) as error:
+            raise PromptError(f"prompt {what!r}: {error}") from error
+
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of every template's source, by name."""
+        return {
+            name: hashlib.sha256(source.encode()).hexdigest()
+            for name, source in sorted(self._sources.items())
+        }
+
+    def check(self) -> None:
+        """Raise PromptError where a template cannot be read."""
+        for name, source in self._sources.items():
+            self.check_text(source, name)
+
+    def check_text(self, source: str, what: str) -> None:
+        """Raise PromptError where a text is no template."""
+        try:
+            self._environment.parse(source)
+        except jinja2.TemplateSyntaxError as error:
+            raise PromptError(_explain(what, error, {})) from error
+
+    @functools.lru_cache(maxsize=256)  # noqa: B019 - Prompts are shared and few
+    def _from_text(self, source: str) -> jinja2.Template:
+        return self._environment.from_string(source)
+
+
+def shortened(items: list[Any], budget_chars: int, size: Any = len) -> tuple[list[Any], int]:
+    """Keep the newest items that fit, oldest first; returns them and how many were left out.
+
+    The newest item is kept even where it alone is too long.
+
+    >>> shortened(["aaaa", "bb", "cc"], 5)
+    (['bb', 'cc'], 1)
+    """
+    used = 0
+    kept = 0
+    for item in reversed(items):
+        used += size(item)
+        if used > budget_chars and kept:
+            break
+        kept += 1
+    return items[len(items) - kept :], len(items) - kept
+
+
+@functools.cache
+def _sources() -> dict[str, str]:
+    return {path.stem: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.j2"))}
+
+
+@functools.lru_cache(maxsize=64)
+def _shared(replaced: tuple[tuple[str, str], ...]) -> Prompts:
+    sources = dict(_sources())
+    unknown = [name for name, _ in replaced if name not in sources]
+    if unknown:
+        raise PromptError(f"there is no prompt {unknown[0]!r}; there are {', '.join(sources)}")
+    prompts = Prompts(sources | dict(replaced))
+    prompts.check()
+    return prompts
+
+
+def _explain(name: str, error: Exception, values: Mapping[str, Any]) -> str:
+    line = f", line {error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
+    known = f"; names it may use: {', '.join(sorted(values))}" if values else ""
+    return f"prompt {name!r}{line}: {error}{known}"
