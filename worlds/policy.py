@@ -1,7 +1,7 @@
 """What a world accepts as a player: policies over arrays, and policies over text."""
 
 import abc
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, ClassVar, Literal, Protocol
 
 from worlds.types import Array, Birth, Births, Decision, Mind, Percept, Reply, Seats, Turn

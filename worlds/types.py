@@ -154,7 +154,7 @@ class Seat:
     role: str = ""
     uid: int = 0
     name: str = ""
-    attributes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    attributes: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
 
 
 class Seats(NamedTuple):
@@ -247,7 +247,7 @@ class Reply:
     action: Any
     messages: tuple[Draft, ...] = ()
     fallback: bool = False
-    notes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    notes: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
 
 
 @dataclasses.dataclass(frozen=True)

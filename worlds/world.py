@@ -75,11 +75,11 @@ class World(abc.ABC, Generic[State]):
         return {}
 
     @abc.abstractmethod
-    def observation_space(self, slot: int) -> gymnasium.Space:
+    def observation_space(self, slot: int) -> gymnasium.Space[Any]:
         """Space of one row of ``Observation.view``."""
 
     @abc.abstractmethod
-    def action_space(self, slot: int) -> gymnasium.Space:
+    def action_space(self, slot: int) -> gymnasium.Space[Any]:
         """Space of one row of ``action``."""
 
     @abc.abstractmethod
