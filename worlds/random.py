@@ -19,7 +19,16 @@ import numpy as np
 
 from worlds.types import Array
 
-__all__ = ["below", "fold", "named", "random_bits", "random_pair", "randint", "threshold", "uniform"]
+__all__ = [
+    "below",
+    "fold",
+    "named",
+    "randint",
+    "random_bits",
+    "random_pair",
+    "threshold",
+    "uniform",
+]
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA

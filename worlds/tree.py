@@ -40,7 +40,9 @@ def is_provided(field: dataclasses.Field) -> bool:
     return bool(field.metadata.get("provided"))
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=False, field_specifiers=(provided, doc_field))
+@dataclass_transform(
+    frozen_default=True, kw_only_default=False, field_specifiers=(provided, doc_field)
+)
 def pytree(cls: Class) -> Class:
     """Make ``cls`` a frozen dataclass and register it with JAX.
 

@@ -231,7 +231,9 @@ class Turn:
     answer_hint: str = ""
     inbox: tuple[Message, ...] = ()
     talk: tuple[str, ...] = ()
-    vocabulary: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    vocabulary: Mapping[str, tuple[str, ...]] = dataclasses.field(
+        default_factory=dict[str, tuple[str, ...]]
+    )
     acting: bool = True
     first: bool = False
     generation: int = 0
