@@ -1,6 +1,7 @@
 """Scenario -> Simulation: everything that can be wrong is found here, before anything slow."""
 
 import dataclasses
+import functools
 import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,16 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from society.attributes import group_columns
-from society.carry import Parts
+from society.carry import Carry, Parts, placed
 from society.channels import channel_plan
 from society.contract import Measure, Selection
 from society.engine import Engine
-from society.errors import ScenarioError
-from society.graphs import build_graph
-from society.interventions import Scheduled, ticks_of
+from society.graphs import build_graph, edit
+from society.graphs.rewiring import RewireRule, Situation
+from society.interventions import AddTies, CutTies, Rewire, Scheduled, ticks_of
 from society.plan import Plan
 from society.population import Group, Population
-from society.scenario import Component, Scenario
+from society.scenario import Scenario
 from society.transmission import Copy
 from worlds.captions import Caption, Framing
 from worlds.policy import ArrayPolicy, TextPolicy
@@ -27,7 +28,7 @@ from worlds.registry import load
 from worlds.tree import as_arrays
 from worlds.types import Graph
 
-__all__ = ["Simulation", "build"]
+__all__ = ["Simulation", "build", "roots", "situation_of"]
 
 CHUNK_BYTES = 64 * 2**20
 
@@ -47,7 +48,7 @@ class Simulation:
     world: Any
     measures: Mapping[str, Measure]
     interventions: tuple[Scheduled, ...]
-    rewiring: Any = None
+    rewiring: RewireRule | None = None
     mail_channels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
@@ -60,9 +61,22 @@ class Simulation:
         """True where some minds read and write."""
         return bool(self.population.text_groups)
 
-    def graph(self, seed: int) -> Graph | None:
-        """The ties among slots of one replicate."""
-        return make_graph(self.scenario, self.population, seed)
+    @functools.cached_property
+    def graphs(self) -> list[Graph]:
+        """The ties among slots of every replicate, in arrays of equal shapes."""
+        made = [
+            make_graph(self.scenario, self.population, seed, dynamic=self.ties_change)
+            for seed in self.seeds
+        ]
+        return edit.align(made) if len(made) > 1 else made
+
+    @property
+    def ties_change(self) -> bool:
+        """True where rewiring or an intervention changes the graph during the run."""
+        changing = (CutTies, AddTies, Rewire)
+        return self.rewiring is not None or any(
+            isinstance(event.what, changing) for event in self.interventions
+        )
 
     def caption(self, world: Any, group: Group) -> Caption:
         """The caption through which a group's minds read the world."""
@@ -123,6 +137,7 @@ def build(scenario: Scenario) -> Simulation:
         measures=measures,
         interventions=make_interventions(scenario, plan, world, population, mail_channels),
         mail_channels=mail_channels,
+        rewiring=make_rewiring(scenario),
     )
     _check_fitness(simulation, scenario)
     return simulation
@@ -167,9 +182,8 @@ def make_world(scenario: Scenario, population: Population) -> Any:
         "group_sizes": tuple(group.size for group in population.groups),
         "roles": tuple(group.role or group.name for group in population.groups),
     }
-    probe = make_graph(scenario, population, seed=0, only_implicit=True)
-    if "graph" in fields and probe is not None:
-        given["graph"] = probe
+    if scenario.graph is None or scenario.graph.rule.use == "complete":
+        given["graph"] = Graph(num_slots=population.num_slots, complete=True)
     world = scenario.world.build(**{name: given[name] for name in given if name in fields})
     world.check_params()
     return world
@@ -194,20 +208,43 @@ def make_plan(scenario: Scenario, world: Any) -> Plan:
 
 
 def make_graph(
-    scenario: Scenario, population: Population, seed: int, *, only_implicit: bool = False
-) -> Graph | None:
-    """Ties among all slots; a complete graph stays implicit."""
+    scenario: Scenario, population: Population, seed: int, *, dynamic: bool = False
+) -> Graph:
+    """Ties among all slots in one replicate; a complete graph stays implicit."""
     spec = scenario.graph
-    if spec is None or spec.rule.use == "complete":
+    if spec is None:
         return Graph(num_slots=population.num_slots, complete=True)
-    if only_implicit:
-        return None
     with scenario.locating("graph"):
-        rule = spec.rule.build()
-        root = seed if spec.seed is None else spec.seed
-        rng = np.random.default_rng([root, 0x6E6574])
-        columns = _all_columns(population)
-        return build_graph(rule, population.num_slots, assign=spec.assign, rng=rng, columns=columns)
+        return build_graph(
+            spec.rule.build(),
+            population.num_slots,
+            assign=spec.assign,
+            seed=seed if spec.seed is None else spec.seed,
+            columns=_all_columns(population),
+            present=None if population.alive().all() else population.alive(),
+            dynamic=dynamic,
+        )
+
+
+def make_rewiring(scenario: Scenario) -> RewireRule | None:
+    """The rule by which ties change between steps, or None."""
+    spec = scenario.graph.rewire if scenario.graph is not None else None
+    if spec is None:
+        return None
+    with scenario.locating("graph.rewire"):
+        return spec.build()
+
+
+def situation_of(simulation: Simulation, carry: Carry) -> Situation:
+    """What rewiring may look at, between two ticks of one replicate."""
+    world = placed(carry)
+    defected = getattr(world, "defected", None)
+    return Situation(
+        alive=np.asarray(carry.alive),
+        defected=None if defected is None else np.asarray(defected(carry.state)),
+        types=np.asarray(simulation.engine.types(simulation.parts, carry.minds)),
+        columns=_all_columns(simulation.population),
+    )
 
 
 def make_selection(scenario: Scenario, world: Any) -> Selection | None:
@@ -218,9 +255,7 @@ def make_selection(scenario: Scenario, world: Any) -> Selection | None:
         return scenario.selection.build().fitted(world)
 
 
-def make_measures(
-    scenario: Scenario, world: Any, population: Population
-) -> dict[str, Measure]:
+def make_measures(scenario: Scenario, world: Any, population: Population) -> dict[str, Measure]:
     """The world's own measures, then the scenario's; one that is named twice counts once."""
     slices = population.slices()
     found: dict[str, Measure] = {}
@@ -296,9 +331,7 @@ def _check_fitness(simulation: Simulation, scenario: Scenario) -> None:
     world = dataclasses.replace(simulation.world)
     engine = simulation.engine
     graph = simulation.graph(simulation.seeds[0])
-    carry = jax.eval_shape(
-        engine.start, simulation.parts, world, graph, jax.random.PRNGKey(0)
-    )
+    carry = jax.eval_shape(engine.start, simulation.parts, world, graph, jax.random.PRNGKey(0))
     num = simulation.population.num_slots
     known = [name for name, value in carry.totals.items() if value.shape == (num,)] + ["reward"]
     if engine.fitness not in known:
@@ -333,6 +366,3 @@ def _all_columns(population: Population) -> dict[str, np.ndarray]:
 def roots(seeds: Sequence[int]) -> Any:
     """[R, 2] uint32 root keys."""
     return jnp.stack([jax.random.PRNGKey(seed) for seed in seeds])
-
-
-__all__ += ["ScenarioError", "Component", "roots"]

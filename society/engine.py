@@ -192,7 +192,7 @@ class Engine:
         fitness = carry.totals[self.fitness].astype(jnp.float32)
         if not self._one_episode:
             fitness = fitness / jnp.maximum(carry.count, 1)
-        types = self._types(parts, carry.minds)
+        types = self.types(parts, carry.minds)
         births = choose(parts.selection, self.population, carry, fitness, types)
         births = mask(births, fresh, self.population.num_slots)
         seats = tuple(self.seats(parts, carry, i) for i in range(len(self.population.groups)))
@@ -310,7 +310,7 @@ class Engine:
         frozen: Array,
     ) -> Carry:
         if any(measure.streams for measure in parts.measures):
-            types = self._types(parts, carry.minds)
+            types = self.types(parts, carry.minds)
             clock = (carry.generation, carry.episode, carry.step)
             moment = Moment(observation, action, transition, types, *clock)
             accs = tuple(
@@ -457,7 +457,8 @@ class Engine:
         seats = self.seats(parts, carry, index)
         return parts.policies[index].init(named(root, f"mind/{group.name}"), seats)
 
-    def _types(self, parts: Parts, minds: tuple[Mind, ...]) -> Array:
+    def types(self, parts: Parts, minds: tuple[Mind, ...]) -> Array:
+        """[N] int32 index of every slot's strategy, 0 where a policy has none."""
         columns = []
         for index, group in enumerate(self.population.groups):
             types = None if group.is_text else parts.policies[index].types(minds[index])

@@ -43,7 +43,7 @@ class Scene:
 class Intervention(abc.ABC):
     """Something done to a society; a frozen dataclass declared with ``@component``."""
 
-    def check(self, world: Any, population: Population, channels: Sequence[str]) -> None:  # noqa: B027
+    def check(self, world: Any, population: Population, channels: Sequence[str]) -> None:
         """Raise ValueError, saying what fits, where this cannot be done to that society."""
 
     @abc.abstractmethod

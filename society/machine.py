@@ -42,11 +42,12 @@ class Machine:
         self._observe = jax.jit(engine.observe)
         self._talk = jax.jit(engine.talk)
         self._renew = jax.jit(lambda parts, carry: engine.renew(parts, carry))
-        self._one = jax.jit(lambda parts, carry: engine.advance(parts, carry, jnp.int32(1)))
+        self._some = jax.jit(engine.advance)
 
-    def start(self, seeds: Sequence[int]) -> Carry:
+    def start(self, replicates: Sequence[int]) -> Carry:
         """The carries of replicates before their first tick, stacked [R, ...]."""
-        graphs = stack([self.simulation.graph(seed) for seed in seeds])
+        seeds = [self.simulation.seeds[index] for index in replicates]
+        graphs = stack([self.simulation.graphs[index] for index in replicates])
         return self._start(self.parts, self.simulation.world, graphs, roots(seeds))
 
     def advance(self, carries: Carry, ticks: int) -> tuple[Carry, Chunk]:
@@ -69,9 +70,9 @@ class Machine:
         """Select and transmit in one replicate: (carry, births, rows of newcomers)."""
         return self._renew(self.parts, carry)
 
-    def step(self, carry: Carry) -> tuple[Carry, Chunk]:
-        """One tick of one replicate, with the actions that its text groups decided."""
-        return self._one(self.parts, carry)
+    def some(self, carry: Carry, ticks: int) -> tuple[Carry, Chunk]:
+        """Some ticks of one replicate, with the actions that its text groups decided."""
+        return self._some(self.parts, carry, jnp.int32(ticks))
 
     @functools.cached_property
     def metric_names(self) -> tuple[str, ...]:
@@ -86,8 +87,7 @@ class Machine:
     @functools.cached_property
     def _shape(self) -> Any:
         sim = self.simulation
-        graph = sim.graph(sim.seeds[0])
-        return jax.eval_shape(sim.engine.start, self.parts, sim.world, graph, roots([0])[0])
+        return jax.eval_shape(sim.engine.start, self.parts, sim.world, sim.graphs[0], roots([0])[0])
 
 
 def stack(trees: Sequence[Any]) -> Any:

@@ -1,0 +1,357 @@
+"""Carry a run from its first tick, or a checkpoint, to its last.
+
+Scenarios of arrays alone run all replicates in one compiled call a chunk. Where language
+takes part each replicate is a task of its own: the device does what is compiled, on one
+thread; minds ask at the desk in between.
+"""
+
+import asyncio
+import dataclasses
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from society.build import Simulation, situation_of
+from society.carry import Carry, placed
+from society.checkpoint import newest_sound, restore_tree, save_tree, write_checkpoint
+from society.desk import Desk
+from society.history import History, split
+from society.interventions import Scene, choose_slots
+from society.journal import Journal
+from society.journal_rows import StoredEvent
+from society.machine import Machine, stack, unstack
+from society.plan import Place
+from society.recorder import RunFolder
+from society.selection.pairs import births_among
+from society.speakers import Moment, Speakers
+
+__all__ = ["Execution", "Progress", "Stopped"]
+
+CHECKPOINT_EVERY_S = 20.0
+CHUNK_TARGET_S = 0.5
+
+
+class Progress(Protocol):
+    """Whoever wants to know how far a run is."""
+
+    def begin(self, total_steps: int, generations: int) -> None:
+        """The run begins."""
+
+    def advance(self, state: Mapping[str, Any]) -> None:
+        """It has come to ``step``, ``generation`` with ``calls``, ``tokens``, ``faults``."""
+
+    def end(self, status: str) -> None:
+        """It is over."""
+
+
+class Stopped(RuntimeError):  # noqa: N818
+    """A limit of the run itself (wall time) was reached; resumable."""
+
+
+@dataclasses.dataclass(eq=False)
+class Execution:
+    """One attempt at a run.
+
+    deadline: time.monotonic() at which it stops with status "limit", or None.
+    checkpoints: False in a replay, which writes nothing.
+    """
+
+    simulation: Simulation
+    folder: RunFolder
+    journal: Journal
+    desk: Desk | None = None
+    progress: Progress | None = None
+    deadline: float | None = None
+    checkpoints: bool = True
+
+    def __post_init__(self) -> None:
+        """Compile nothing yet."""
+        self.machine = Machine(self.simulation)
+        record = self.simulation.scenario.record
+        self.history = History(self.machine, self.journal, every=record.every)
+        self.total = self.simulation.plan.total
+        self.done: dict[int, int] = {}
+        self.speakers: dict[int, Speakers] = {}
+        self._saved = time.monotonic()
+
+    def run(self, *, resume: bool) -> list[Carry]:
+        """Execute to the end; returns the final carry of every replicate."""
+        self.history.open()
+        if self.progress is not None:
+            self.progress.begin(self.total, self.simulation.plan.generations)
+        if self.simulation.has_text:
+            return asyncio.run(self._run_language(resume))
+        return self._run_arrays(resume)
+
+    # ---- arrays alone -----------------------------------------------------------------
+
+    def _run_arrays(self, resume: bool) -> list[Carry]:
+        replicates = len(self.simulation.seeds)
+        carries = self.machine.start(range(replicates))
+        tick = 0
+        if resume:
+            tick, carries, _ = self._restore("replicates", carries)
+        size = 16
+        while tick < self.total:
+            carries = self._intervene_all(tick, carries)
+            ticks = min(size, self._next_need(tick) - tick, self.simulation.engine.capacity)
+            began = time.monotonic()
+            carries, chunks = self.machine.advance(carries, ticks)
+            for replicate, chunk in enumerate(split(chunks, replicates)):
+                self._record(replicate, chunk, ticks)
+            self.journal.flush()
+            tick += ticks
+            spent = max(time.monotonic() - began, 1e-6)
+            size = int(np.clip(size * CHUNK_TARGET_S / spent, 1, 4 * size))
+            self._report(tick, int(carries.generation[0]))
+            late = self._late()
+            self._save("replicates", tick, carries, {}, force=late)
+            self._stop_if(late)
+        carries = self._intervene_all(self.total, carries)
+        return [unstack(carries, index) for index in range(replicates)]
+
+    def _next_need(self, tick: int) -> int:
+        """The next tick at which the host has something to do."""
+        needs = [t for event in self.simulation.interventions for t in event.ticks if t > tick]
+        rewire = self.simulation.rewiring
+        if rewire is not None:
+            needs.append((tick // rewire.every + 1) * rewire.every)
+        return min([*needs, self.total])
+
+    def _intervene_all(self, tick: int, carries: Carry) -> Carry:
+        if not self._happens(tick):
+            return carries
+        replicates = len(self.simulation.seeds)
+        changed = [
+            self._intervene(index, tick, unstack(carries, index), None)
+            for index in range(replicates)
+        ]
+        return stack(changed)
+
+    # ---- with language ----------------------------------------------------------------
+
+    async def _run_language(self, resume: bool) -> list[Carry]:
+        assert self.desk is not None
+        self._device = ThreadPoolExecutor(1, thread_name_prefix="device")
+        try:
+            replicates = range(len(self.simulation.seeds))
+            return list(
+                await self.desk.gather([self._replicate(index, resume) for index in replicates])
+            )
+        finally:
+            self._device.shutdown()
+
+    async def _on_device(self, function: Callable, *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._device, function, *arguments)
+
+    async def _replicate(self, index: int, resume: bool) -> Carry:
+        assert self.desk is not None
+        speakers = Speakers(self.simulation, index, self.desk, self.journal)
+        self.speakers[index] = speakers
+        carry = unstack(await self._on_device(self.machine.start, [index]), 0)
+        tick = 0
+        if resume:
+            tick, carry, state = self._restore(f"replicate-{index}", carry)
+            if state:
+                speakers.restore(state)
+        while tick < self.total:
+            carry = await self._generation_begins(index, tick, carry, speakers)
+            carry = self._intervene(index, tick, carry, speakers)
+            carry, ticks = await self._some_ticks(index, tick, carry, speakers)
+            tick += ticks
+            self._report_replicate(index, tick, carry)
+            late = self._late()
+            ended = tick % self.simulation.plan.ticks_per_generation == 0
+            self._save(f"replicate-{index}", tick, carry, speakers.state, force=ended or late)
+            self._stop_if(late)
+        return self._intervene(index, tick, carry, speakers)
+
+    async def _generation_begins(
+        self, index: int, tick: int, carry: Carry, speakers: Speakers
+    ) -> Carry:
+        if tick % self.simulation.plan.ticks_per_generation:
+            return carry
+        if tick == 0:
+            await speakers.found(self._moment(carry))
+        elif self.simulation.engine.selects:
+            before = np.asarray(carry.uid)
+            carry, births, rows = await self._on_device(self.machine.renew, carry)
+            num = self.simulation.population.num_slots
+            real = np.asarray(births_among(births, num))
+            child, parent = np.asarray(births.child), np.asarray(births.parent)
+            text = self._text_slots()
+            pairs = [
+                (int(child[i]), tuple(int(p) for p in parent[i] if p >= 0))
+                for i in np.flatnonzero(real)
+                if int(child[i]) in text
+            ]
+            generation = self.simulation.plan.generation(tick)
+            self._note_births(index, generation, np.asarray(rows))
+            await speakers.succeed(generation, self._moment(carry), sorted(pairs), before)
+        self.journal.flush()
+        return carry
+
+    async def _some_ticks(
+        self, index: int, tick: int, carry: Carry, speakers: Speakers
+    ) -> tuple[Carry, int]:
+        carry = await self._on_device(self.machine.begin, carry)
+        step = int(carry.step)
+        place = Place(int(carry.generation), int(carry.episode), step)
+        if any(step % group.every == 0 for group in self.simulation.population.text_groups):
+            carry = await self._host_turns(carry, place, speakers)
+            ticks = 1
+        else:
+            ticks = self._quiet_ticks(tick, step)
+        carry, chunk = await self._on_device(self.machine.some, carry, ticks)
+        self._record(index, jax.device_get(chunk), ticks)
+        self.journal.flush()
+        return carry, ticks
+
+    def _quiet_ticks(self, tick: int, step: int) -> int:
+        """Ticks until some text agent is asked, or the host is needed otherwise."""
+        plan, engine = self.simulation.plan, self.simulation.engine
+        if engine.may_freeze and plan.steps is not None:
+            return 1
+        waits = [
+            group.every - step % group.every for group in self.simulation.population.text_groups
+        ]
+        if plan.horizon is not None:
+            waits.append(plan.horizon - step)
+        waits.append(plan.next_generation(tick) - tick)
+        waits.append(self._next_need(tick) - tick)
+        return min([*waits, engine.capacity])
+
+    async def _host_turns(self, carry: Carry, place: Place, speakers: Speakers) -> Carry:
+        moment = self._moment(carry)
+        for turn in range(self.simulation.plan.talk_turns):
+            moment.observation = jax.device_get(await self._on_device(self.machine.observe, carry))
+            here = dataclasses.replace(place, turn=turn)
+            await speakers.act(speakers.due(moment, place.step), moment, here, talking=True)
+            carry = await self._on_device(self.machine.talk, carry, turn)
+        moment.observation = jax.device_get(await self._on_device(self.machine.observe, carry))
+        here = dataclasses.replace(place, turn=self.simulation.plan.talk_turns)
+        chosen = await speakers.act(speakers.due(moment, place.step), moment, here)
+        if not chosen:
+            return carry
+        actions = jax.tree.map(np.array, jax.device_get(carry.actions))
+        for slot, action in chosen.items():
+            jax.tree.map(lambda all_, one, s=slot: all_.__setitem__(s, one), actions, action)
+        return carry._replace(actions=jax.tree.map(jnp.asarray, actions))
+
+    def _moment(self, carry: Carry) -> Moment:
+        host = jax.device_get(carry._replace(state=(), minds=(), accs=(), totals={}, outbox={}))
+        return Moment(placed(host), host.uid, host.alive, host.graph)
+
+    def _text_slots(self) -> set[int]:
+        groups = self.simulation.population.text_groups
+        return {slot for group in groups for slot in range(group.start, group.stop)}
+
+    # ---- interventions ----------------------------------------------------------------
+
+    def _happens(self, tick: int) -> bool:
+        rewire = self.simulation.rewiring
+        due = rewire is not None and tick > 0 and tick % rewire.every == 0
+        return due or any(tick in event.ticks for event in self.simulation.interventions)
+
+    def _intervene(self, index: int, tick: int, carry: Carry, speakers: Speakers | None) -> Carry:
+        if not self._happens(tick):
+            return carry
+        population = self.simulation.population
+        seed = self.simulation.seeds[index]
+        place = (int(carry.generation), int(carry.episode), int(carry.step), 0)
+        rows = []
+        for event in self.simulation.interventions:
+            if tick not in event.ticks:
+                continue
+            rng = np.random.default_rng([seed, zlib.crc32(event.name.encode()), tick])
+            slots = choose_slots(event.who, population, carry, rng)
+            scene = Scene(carry, population, slots, rng, speakers.mail if speakers else None)
+            carry = event.what.apply(scene)
+            data = {"name": event.name, "tick": tick, "slots": slots.tolist()}
+            rows.append(StoredEvent(index, *place, "intervention", -1, len(rows), data))
+        carry = self._rewire(index, tick, carry)
+        self.journal.add_events(rows)
+        return carry._replace(graph=jax.tree.map(jnp.asarray, carry.graph))
+
+    def _rewire(self, index: int, tick: int, carry: Carry) -> Carry:
+        rewire = self.simulation.rewiring
+        if rewire is None or tick == 0 or tick % rewire.every:
+            return carry
+        rng = np.random.default_rng([self.simulation.seeds[index], 0x726577, tick])
+        graph = jax.tree.map(np.asarray, carry.graph)
+        situation = situation_of(self.simulation, carry)
+        return carry._replace(graph=rewire.apply(graph, rng, situation))
+
+    # ---- recording --------------------------------------------------------------------
+
+    def _record(self, replicate: int, chunk: Any, ticks: int) -> None:
+        self.history.write(replicate, chunk, ticks)
+        if self.history.every == 1 and not self.simulation.has_text:
+            first = int(chunk.clock[0, 0])
+            for offset, births in enumerate(chunk.births):
+                self._note_births(replicate, first + offset, births)
+
+    def _note_births(self, replicate: int, generation: int, rows: np.ndarray) -> None:
+        born = [row for row in rows.tolist() if row[0] >= 0]
+        if born:
+            event = StoredEvent(replicate, generation, 0, 0, 0, "births", -1, 0, born)
+            self.journal.add_events([event])
+
+    def lineage(self, replicate: int) -> list[tuple[int, int, int, int, int]]:
+        """(uid, parent uid, generation, step, slot) of everybody born in a replicate."""
+        return [
+            (uid, parent, event.generation, event.step, slot)
+            for event in self.journal.events(replicate, "births")
+            for uid, parent, slot in event.data
+        ]
+
+    def _report(self, tick: int, generation: int) -> None:
+        if self.progress is None:
+            return
+        counts = self.journal.counts()
+        self.progress.advance(
+            {
+                "step": tick,
+                "generation": min(generation + 1, self.simulation.plan.generations),
+                "calls": counts.calls,
+                "tokens": counts.prompt_tokens + counts.completion_tokens,
+                "faults": counts.faults,
+            }
+        )
+
+    def _report_replicate(self, index: int, tick: int, carry: Carry) -> None:
+        self.done[index] = tick
+        self._report(min(self.done.values()), int(carry.generation))
+
+    def _late(self) -> bool:
+        return self.deadline is not None and time.monotonic() > self.deadline
+
+    def _stop_if(self, late: bool) -> None:
+        if late:
+            raise Stopped("limits.wall_s is used up; resume with a higher one")
+
+    # ---- checkpoints ------------------------------------------------------------------
+
+    def _save(
+        self, name: str, tick: int, carry: Carry, state: Mapping[str, Any], force: bool = False
+    ) -> None:
+        due = time.monotonic() - self._saved > CHECKPOINT_EVERY_S
+        if not self.checkpoints or not (force or due) or tick >= self.total:
+            return
+        self.journal.sync()
+        tree = {"tick": tick, "carry": save_tree(carry), "text": dict(state)}
+        write_checkpoint(self.folder.checkpoints, name, tree)
+        self._saved = time.monotonic()
+
+    def _restore(self, name: str, template: Any) -> tuple[int, Any, Mapping[str, Any]]:
+        found = newest_sound(self.folder.checkpoints, name)
+        if found.tree is None:
+            return 0, template, {}
+        carry = restore_tree(template, found.tree["carry"])
+        return found.tree["tick"], carry, found.tree["text"]

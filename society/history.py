@@ -1,0 +1,136 @@
+"""From chunks to journal rows, and from the journal back to what measures read.
+
+A row is one recorded tick: the world's metrics, then the columns of a generation's end,
+which are NaN in all other rows. The last row of a generation is always kept where
+generations have more than one tick; elsewhere ``record.every`` thins them out.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from society.carry import Carry, Chunk
+from society.contract import Record
+from society.journal import Journal
+from society.machine import Machine, unstack
+
+__all__ = ["History"]
+
+
+@dataclasses.dataclass(frozen=True)
+class History:
+    """Writes and reads the metrics of a run."""
+
+    machine: Machine
+    journal: Journal
+    every: int = 1
+
+    def open(self) -> None:
+        """Name the columns, once and for all."""
+        self.journal.set_metric_names((*self.machine.metric_names, *self._generation_columns))
+
+    def write(self, replicate: int, chunk: Chunk, ticks: int) -> None:
+        """Buffer the rows that one replicate's chunk of ``ticks`` ticks left (NumPy arrays)."""
+        plan = self.machine.simulation.plan
+        clock = chunk.clock[:ticks]
+        values = np.full((ticks, len(self.journal.metric_names())), np.nan, np.float32)
+        width = chunk.ticks.shape[1]
+        values[:, :width] = chunk.ticks[:ticks]
+        ends = self._last_ticks(clock, int(chunk.ended))
+        values[ends, width:] = chunk.generations[: len(ends)]
+        hashes: list[bytes | None] = [None] * ticks
+        for row, word in zip(ends, chunk.hashes[: len(ends)], strict=True):
+            hashes[row] = int(word).to_bytes(8, "little")
+        if plan.instant:
+            due = clock[:, 0] % self.every == 0
+            due |= clock[:, 0] == plan.generations - 1
+        else:
+            due = clock[:, 2] % self.every == 0
+            due[ends] = True
+            due &= ~chunk.frozen[:ticks] | np.isin(np.arange(ticks), ends)
+        kept = np.flatnonzero(due)
+        self.journal.add_metrics_block(
+            replicate, clock[kept], values[kept], [hashes[row] for row in kept]
+        )
+
+    def read(self, replicate: int, carry: Carry, lineage: Sequence[Any] = ()) -> Record:
+        """What is known of a replicate after its last tick."""
+        simulation = self.machine.simulation
+        table = self.journal.metrics(replicate)
+        names = self.machine.metric_names
+        width = len(names)
+        ends = np.flatnonzero(np.diff(table.clock[:, 0], append=table.clock[-1:, 0] + 1) > 0)
+        generations = {"index": table.clock[ends, 0]}
+        generations |= _gather(self._generation_columns, table.values[ends, width:])
+        host = jax.device_get(carry)
+        count = max(int(host.count), 1)
+        outcome = {
+            name: value if count == 1 else value / count for name, value in host.totals.items()
+        }
+        engine = simulation.engine
+        return Record(
+            world=simulation.world,
+            groups=simulation.population.slices(),
+            series=_gather(names, table.values[:, :width]),
+            clock=table.clock,
+            generations=generations,
+            outcome=outcome,
+            fitness=np.asarray(outcome.get(engine.fitness, np.zeros(len(host.alive)))),
+            alive=host.alive,
+            types=np.asarray(engine.types(simulation.parts, carry.minds)),
+            graph=host.graph,
+            lineage=lineage,
+        )
+
+    def finish(self, replicate: int, carry: Carry, lineage: Sequence[Any]) -> dict[str, dict]:
+        """All measures of one replicate: measure name -> its named values."""
+        record = self.read(replicate, carry, lineage)
+        accs = jax.device_get(carry.accs)
+        measures = self.machine.simulation.measures.items()
+        return {
+            name: measure.finish(acc, record)
+            for (name, measure), acc in zip(measures, accs, strict=True)
+        }
+
+    @property
+    def _generation_columns(self) -> tuple[str, ...]:
+        return tuple(f"generation/{name}" for name in self.machine.generation_names)
+
+    def _last_ticks(self, clock: np.ndarray, ended: int) -> np.ndarray:
+        """Rows of a chunk that ended a generation."""
+        plan = self.machine.simulation.plan
+        if plan.instant:
+            return np.arange(ended)
+        changes = np.flatnonzero(np.diff(clock[:, 0]) > 0)
+        if ended > len(changes):
+            changes = np.append(changes, len(clock) - 1)
+        return changes
+
+
+def births_of(chunk: Chunk) -> list[tuple[int, int, int]]:
+    """(child uid, parent uid, slot) of everybody born in one replicate's chunk."""
+    rows = np.asarray(chunk.births).reshape(-1, 3)
+    return [tuple(row) for row in rows[rows[:, 0] >= 0].tolist()]
+
+
+def split(chunks: Chunk, replicates: int) -> list[Chunk]:
+    """One NumPy chunk for each replicate."""
+    host = jax.device_get(chunks)
+    return [unstack(host, index) for index in range(replicates)]
+
+
+def _gather(names: Sequence[str], values: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns by name; ``name[0]``, ``name[1]``, ... become one array ``name``."""
+    columns: dict[str, list[np.ndarray]] = {}
+    for index, name in enumerate(names):
+        base = name.removeprefix("generation/").partition("[")[0]
+        columns.setdefault(base, []).append(values[:, index])
+    return {
+        base: parts[0]
+        if f"{base}[0]" not in {n.removeprefix("generation/") for n in names}
+        else np.stack(parts, axis=1)
+        for base, parts in columns.items()
+    }

@@ -1,0 +1,290 @@
+"""The language half of one replicate: minds that read and write, their captions and mail.
+
+What a text mind knows is a value; all of it, with the mailboxes, is ``state``, which a
+checkpoint stores. Every question goes through the desk.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from society.build import Simulation
+from society.desk import Desk
+from society.journal import Journal
+from society.journal_rows import StoredEvent, StoredMessage
+from society.mailbox import Mailboxes
+from society.plan import Place
+from society.population import Group
+from worlds.captions import Caption
+from worlds.types import Birth, Observation, Reply, Seat, Turn
+
+__all__ = ["Moment", "Speakers"]
+
+
+@dataclasses.dataclass
+class Moment:
+    """What speakers are shown of the device: who holds which slot, and what they see."""
+
+    world: Any
+    uid: np.ndarray
+    alive: np.ndarray
+    graph: Any
+    observation: Observation | None = None
+
+
+class Speakers:
+    """Text minds of one replicate, by slot."""
+
+    def __init__(
+        self, simulation: Simulation, replicate: int, desk: Desk, journal: Journal
+    ) -> None:
+        """Start with nobody born; ``restore`` or ``found`` fills the seats."""
+        self._simulation = simulation
+        self._replicate = replicate
+        self._desk = desk
+        self._journal = journal
+        self._minds: dict[int, Any] = {}
+        self._captions: dict[str, tuple[Any, Caption]] = {}
+        self.turns = 0
+        self.mail = Mailboxes(simulation.mail_channels, simulation.population.num_slots)
+
+    # ---- checkpoint -------------------------------------------------------------------
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Everything that is not on the device, as plain values."""
+        minds = {str(slot): mind for slot, mind in sorted(self._minds.items())}
+        return {"minds": minds, "mail": self.mail.state, "turns": self.turns}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state`` once was."""
+        self._minds = {int(slot): mind for slot, mind in state["minds"].items()}
+        self.mail.restore(state["mail"])
+        self.turns = int(state["turns"])
+
+    # ---- births -----------------------------------------------------------------------
+
+    async def found(self, moment: Moment) -> None:
+        """Give every text agent of the first generation its mind."""
+        births = [
+            (slot, Birth(self._seat(slot, moment), rules=self._rules(slot, moment)))
+            for slot in self._slots(moment)
+        ]
+        await self._bear(births, Place())
+
+    async def succeed(
+        self,
+        generation: int,
+        moment: Moment,
+        pairs: Sequence[tuple[int, tuple[int, ...]]],
+        uids_before: np.ndarray,
+    ) -> None:
+        """Let newcomers be born to the pairs (slot, parents' slots) that selection chose.
+
+        Args:
+          generation: the one that begins.
+          moment: after selection.
+          pairs: the slots of text groups that changed hands (or minds).
+          uids_before: [N] uids before selection, the parents' names.
+        """
+        taken = {slot for slot, _ in pairs}
+        selection = self._simulation.parts.selection
+        imitates = selection is not None and selection.imitates
+        alive = {slot: mind for slot, mind in self._minds.items() if moment.alive[slot]}
+        legacies = {
+            slot: self._group(slot).policy.legacy(mind)
+            for slot, mind in sorted(alive.items())
+            if imitates or slot not in taken
+        }
+        births = []
+        for slot, parents in pairs:
+            texts = self._simulation.parts.transmission.texts(legacies, parents)
+            birth = Birth(
+                seat=self._seat(slot, moment),
+                generation=generation,
+                parents=tuple(int(uids_before[parent]) for parent in parents),
+                texts=texts,
+                rules=self._rules(slot, moment),
+            )
+            births.append((slot, birth))
+        self._minds = {slot: mind for slot, mind in alive.items() if slot not in taken}
+        self.mail.clear(sorted(taken))
+        await self._bear(births, Place(generation))
+
+    async def _bear(self, births: Sequence[tuple[int, Birth]], place: Place) -> None:
+        work = [
+            self._group(slot).policy.birth(self._ask(place, birth.seat.uid, slot), birth)
+            for slot, birth in births
+        ]
+        minds = await self._desk.gather(work)
+        rows = []
+        for (slot, birth), mind in zip(births, minds, strict=True):
+            self._minds[slot] = mind
+            data = {
+                "slot": slot,
+                "name": birth.seat.name,
+                "parents": list(birth.parents),
+                "text": self._group(slot).policy.legacy(mind),
+            }
+            rows.append(self._event(place, "birth", birth.seat.uid, data))
+        self._journal.add_events(rows)
+
+    # ---- turns ------------------------------------------------------------------------
+
+    def due(self, moment: Moment, step: int) -> list[int]:
+        """Slots of text agents that are asked at this step."""
+        assert moment.observation is not None
+        acting = moment.observation.acting
+        return [
+            slot
+            for group in self._simulation.population.text_groups
+            if step % group.every == 0
+            for slot in range(group.start, group.stop)
+            if acting[slot] and slot in self._minds
+        ]
+
+    async def act(
+        self, slots: Sequence[int], moment: Moment, place: Place, *, talking: bool = False
+    ) -> dict[int, Any]:
+        """Let agents take a turn; returns the actions by slot (none in a talk turn)."""
+        turns = [self._turn(slot, moment, place, talking) for slot in slots]
+        work = [
+            self._group(slot).policy.act(
+                self._ask(place, turn.seat.uid, slot), self._minds[slot], turn
+            )
+            for slot, turn in zip(slots, turns, strict=True)
+        ]
+        answers = await self._desk.gather(work)
+        actions: dict[int, Any] = {}
+        self.turns += 0 if talking else len(slots)
+        for slot, turn, (reply, mind) in zip(slots, turns, answers, strict=True):
+            self._minds[slot] = mind
+            self._post(slot, turn, reply, moment, place)
+            if not talking:
+                actions[slot] = reply.action
+                self._note(turn, reply, place)
+        return actions
+
+    def _turn(self, slot: int, moment: Moment, place: Place, talking: bool) -> Turn:
+        assert moment.observation is not None
+        caption = self._caption(slot, moment)
+        seat = self._seat(slot, moment)
+        row = jax.tree.map(lambda leaf: leaf[slot], moment.observation.view)
+        noop = jax.tree.map(lambda leaf: np.asarray(leaf)[slot], moment.world.noop())
+        return Turn(
+            seat=seat,
+            rules=caption.rules(seat),
+            text=caption.words(row, seat),
+            question=caption.question(row, seat),
+            options=caption.options(row, seat),
+            parse=_parser(caption, row, seat),
+            fallback=noop,
+            answer_hint=caption.answer_hint(row, seat),
+            inbox=self.mail.collect(slot),
+            talk=self.mail.writable(talking=talking),
+            acting=not talking,
+            first=place.step == 0,
+            generation=place.generation,
+            episode=place.episode,
+            step=place.step,
+            turn=place.turn,
+        )
+
+    def _post(self, slot: int, turn: Turn, reply: Reply, moment: Moment, place: Place) -> None:
+        rows = []
+        for ordinal, draft in enumerate(reply.messages):
+            sent = self.mail.post(
+                slot,
+                turn.seat,
+                draft,
+                place=place,
+                uids=moment.uid,
+                alive=moment.alive,
+                graph=moment.graph,
+            )
+            rows.append(
+                StoredMessage(
+                    self._replicate,
+                    *dataclasses.astuple(place),
+                    draft.channel,
+                    turn.seat.uid,
+                    ordinal,
+                    tuple(sent.recipients),
+                    sent.text,
+                )
+            )
+        self._journal.add_messages(rows)
+
+    def _note(self, turn: Turn, reply: Reply, place: Place) -> None:
+        if reply.fallback:
+            data = {"action": np.asarray(reply.action).tolist(), **dict(reply.notes)}
+            self._journal.add_events([self._event(place, "fallback", turn.seat.uid, data)])
+
+    # ---- small things -----------------------------------------------------------------
+
+    def _event(self, place: Place, kind: str, uid: int, data: Any) -> StoredEvent:
+        return StoredEvent(self._replicate, *dataclasses.astuple(place), kind, uid, 0, data)
+
+    def _slots(self, moment: Moment) -> list[int]:
+        return [
+            slot
+            for group in self._simulation.population.text_groups
+            for slot in range(group.start, group.stop)
+            if moment.alive[slot]
+        ]
+
+    def _group(self, slot: int) -> Group:
+        return self._simulation.population.group_of(slot)
+
+    def _ask(self, place: Place, uid: int, slot: int) -> Any:
+        backend = getattr(self._group(slot).policy, "backend", None)
+        name = backend or self._simulation.default_backend
+        return self._desk.asker((self._replicate, *dataclasses.astuple(place)), uid, name)
+
+    def _seat(self, slot: int, moment: Moment) -> Seat:
+        group = self._group(slot)
+        attributes = self._simulation.population.attributes(slot)
+        uid = int(moment.uid[slot])
+        return Seat(
+            slot=slot,
+            group=group.name,
+            role=group.role,
+            uid=uid,
+            name=str(attributes.get("name") or f"Agent {uid}"),
+            attributes=attributes,
+        )
+
+    def _rules(self, slot: int, moment: Moment) -> str:
+        return self._caption(slot, moment).rules(self._seat(slot, moment))
+
+    def _caption(self, slot: int, moment: Moment) -> Caption:
+        group = self._group(slot)
+        held = self._captions.get(group.name)
+        if held is None or held[0] is not moment.world:
+            caption = self._simulation.caption(moment.world, group)
+            caption.names = _Names(self, moment)
+            self._captions[group.name] = held = (moment.world, caption)
+        held[1].names.moment = moment
+        return held[1]
+
+
+class _Names:
+    """Names of whoever holds a slot now, for captions."""
+
+    def __init__(self, speakers: Speakers, moment: Moment) -> None:
+        self.speakers, self.moment = speakers, moment
+
+    def __call__(self, slot: int) -> str:
+        return self.speakers._seat(int(slot), self.moment).name
+
+
+def _parser(caption: Caption, row: Any, seat: Seat) -> Callable[[str], Any]:
+    return partial(_parse, caption, row, seat)
+
+
+def _parse(caption: Caption, row: Any, seat: Seat, text: str) -> Any:
+    return caption.action(text, row, seat)
