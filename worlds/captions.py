@@ -5,39 +5,28 @@ the engine pays from, so a prompt cannot state another game than the one being p
 """
 
 import abc
-import dataclasses
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any
 
+from worlds.framing import Framing
 from worlds.types import Seat
 
 __all__ = ["Caption", "Framing"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Framing:
-    """How the same world is told. Neutral by default, option order shuffled per seat.
+class Caption(abc.ABC):
+    """Words for one world. ``row`` is one slot's row of ``Observation.view`` as NumPy arrays.
 
-    story: cover story. labels: option names, as letters ("JF") or words separated by commas.
-    currency: unit of payoff. option_order: order in which options are listed.
+    ``names`` tells what others call whoever holds a slot; the loop sets it.
     """
 
-    story: Literal["game", "cooking", "project"] = "game"
-    labels: str = ""
-    currency: str = "points"
-    language: Literal["en"] = "en"
-    option_order: Literal["shuffled", "fixed", "reversed"] = "shuffled"
-    paraphrase: int = 0
-    whitespace: Literal["plain", "double", "trailing"] = "plain"
-    persona_format: Literal["second_person", "third_person", "interview"] = "second_person"
-
-
-class Caption(abc.ABC):
-    """Words for one world. ``row`` is one slot's row of ``Observation.view`` as NumPy arrays."""
+    names: Callable[[int], str]
 
     def __init__(self, world: Any, framing: Framing | None = None) -> None:
         """Hold the world whose current parameters are put into words."""
         self.world = world
         self.framing = framing or Framing()
+        self.names = "Agent {}".format
 
     @abc.abstractmethod
     def rules(self, seat: Seat) -> str:

@@ -1,0 +1,325 @@
+"""Scenarios: one YAML file says everything that decides a result.
+
+``load_scenario`` reads a file and what it extends, puts the changes over it, checks every
+key, and answers with a frozen ``Scenario``, or with all that is wrong and where.
+"""
+
+import contextlib
+import functools
+import importlib.resources
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import PrivateAttr, ValidationError
+from pydantic_core import PydanticCustomError
+
+from society import checks
+from society.canonical import fingerprint, plain
+from society.components import Component, Context
+from society.errors import Problem, ScenarioError, nearest
+from society.files import digest, inside
+from society.frame import Frame, GraphSpec
+from society.layers import Layers, compose, put_all
+from society.overrides import OverrideError, parse_assignment
+
+from society.yaml_safe import read
+from worlds.registry import entries
+
+__all__ = [
+    "Component",
+    "Scenario",
+    "ScenarioError",
+    "load_resolved",
+    "load_scenario",
+    "shipped",
+]
+
+_RESOLVED_BYTES = 1 << 24
+_OPERATIONAL = ("record", "limits")
+_REMARKS = ("about", "sweep")
+
+
+class Scenario(Frame):
+    """A checked scenario.
+
+    name: the file's name without suffix. folder: where its relative files are.
+    counts: individuals of each group. seed_list: one replicate each.
+    """
+
+    _name: str = PrivateAttr("scenario")
+    _layers: Layers = PrivateAttr()
+    _context: Context = PrivateAttr()
+    _notes: list[str] = PrivateAttr(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """What runs of this scenario are called."""
+        return self._name
+
+    @property
+    def folder(self) -> Path:
+        """Where relative files are looked for first."""
+        return self._context.folders[0]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks for whoever runs it."""
+        return tuple(self._notes)
+
+    @property
+    def seed_list(self) -> tuple[int, ...]:
+        """The root seed of every replicate."""
+        return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Individuals alive at the start, by group."""
+        return checks.group_sizes(self)
+
+    @property
+    def attribute_seed(self) -> int:
+        """Seed of attributes and of draws from tables: the same for all replicates."""
+        return 0
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 (hex) of all that decides a result."""
+        return fingerprint(self.resolved(operational=False))
+
+    def backend_component(self, name: str = "") -> Component:
+        """The backend that a name in ``backends`` means, or the scenario's own.
+
+        Raises:
+          KeyError: There is no such name, or no backend at all.
+        """
+        if name in self.backends:
+            return self.backends[name]
+        if self.backend is None or (name and name != self.backend.use):
+            raise KeyError(name or "backend")
+        return self.backends.get(self.backend.name, self.backend)
+
+    def files(self) -> dict[str, str]:
+        """Path -> SHA-256 of the files that are read when it runs."""
+        names = [group.table.path for group in self.groups.values() if group.table]
+        for component in self._components():
+            names.extend(component.files())
+        return {
+            name: digest(inside(self._context.folders, name)) for name in sorted(set(names)) if name
+        }
+
+    def resolved(self, *, operational: bool = True) -> dict[str, Any]:
+        """Everything with its default, as plain data that ``load_resolved`` reads.
+
+        Args:
+          operational: False leaves out what cannot change a result, and keeps the order of
+            groups in a list: what is hashed.
+        """
+        found = {
+            name: _plain(getattr(self, name), operational)
+            for name in type(self).model_fields
+            if getattr(self, name) is not None
+        }
+        found["seeds"] = list(self.seed_list)
+        if operational:
+            return {"name": self.name, "folder": str(self.folder), **found}
+        for name in (*_OPERATIONAL, *_REMARKS):
+            found.pop(name, None)
+        found["groups"] = [[name, group] for name, group in found["groups"].items()]
+        return _whole(found | {"files": self.files()})
+
+    def error(self, path: str, message: str) -> ScenarioError:
+        """An error about a dotted path, located in the file that holds it."""
+        return ScenarioError(self._layers.problem(tuple(path.split(".")), message))
+
+    @contextlib.contextmanager
+    def locating(self, path: str) -> Iterator[None]:
+        """Turn a ValueError of the block into a ScenarioError about a dotted path."""
+        try:
+            yield
+        except ScenarioError:
+            raise
+        except PydanticCustomError as error:
+            raise self.error(path, error.message()) from error
+        except ValueError as error:
+            raise self.error(path, str(error)) from error
+
+    def _components(self) -> Iterator[Component]:
+        yield self.world
+        for group in self.groups.values():
+            yield group.policy
+            if group.learner:
+                yield group.learner
+        yield from (spec.component for spec in self.interventions.values())
+        yield from self.channels.values()
+        yield from self.backends.values()
+        yield from self.measures
+        single = [self.selection, self.transmission, self.backend, self.graph]
+        for component in single:
+            if isinstance(component, GraphSpec):
+                component = component.component
+            if component is not None and not component.name:
+                yield component
+
+
+@functools.cache
+def shipped() -> dict[str, Path]:
+    """Return the scenarios that come with the package: name -> file."""
+    root = importlib.resources.files("scenarios")
+    found = [Path(str(item)) for item in root.iterdir() if item.name.endswith(".yaml")]
+    return {path.stem: path for path in sorted(found)}
+
+
+def load_scenario(
+    name_or_path: str | Path,
+    sets: Sequence[str] = (),
+    seed: int | None = None,
+    allow_code: bool = False,
+) -> Scenario:
+    """Load and check a scenario.
+
+    Args:
+      name_or_path: a shipped scenario's name, or a file.
+      sets: changes ``path=value``, put over the file in order.
+      seed: run this seed alone.
+      allow_code: components may be ``module:Class``; the file's folder is importable.
+
+    Raises:
+      ScenarioError: With every problem that was found.
+    """
+    path = find(name_or_path)
+    tree, layers = compose(path, shipped())
+    return _load(tree, layers, path.stem, _changes(sets, seed), allow_code)
+
+
+def load_resolved(path: str | Path, sets: Sequence[str] = (), allow_code: bool = False) -> Scenario:
+    """Load what ``Scenario.resolved`` has written.
+
+    Raises:
+      ScenarioError: As ``load_scenario``.
+    """
+    path = Path(path)
+    source = read(path, most=_RESOLVED_BYTES)
+    tree = dict(source.data) if isinstance(source.data, Mapping) else {}
+    name, folder = str(tree.pop("name", path.stem)), str(tree.pop("folder", path.parent))
+    layers = Layers.of(source, (path.parent, Path(folder)))
+    return _load(tree, layers, name, _changes(sets, None), allow_code)
+
+
+def find(name_or_path: str | Path) -> Path:
+    """Return the file of a scenario.
+
+    Raises:
+      ScenarioError: There is none.
+    """
+    known = shipped()
+    text = str(name_or_path)
+    if text in known and not Path(text).is_file():
+        return known[text]
+    if re.fullmatch(r"\w+", text) and not Path(text).exists():
+        message = f"no scenario is called {text!r}{nearest(text, known)} (society list scenarios)"
+        raise ScenarioError(Problem(text, 1, 1, "", message))
+    return Path(text)
+
+
+def _changes(sets: Sequence[str], seed: int | None) -> list[str]:
+    return [*sets, *([] if seed is None else [f"seeds=[{seed}]"])]
+
+
+def _load(
+    tree: dict[str, Any], layers: Layers, name: str, sets: Sequence[str], allow_code: bool
+) -> Scenario:
+    problems: list[Problem] = []
+    for text in sets:
+        try:
+            path, value, column = parse_assignment(text)
+        except OverrideError as error:
+            problems.append(Problem(f"--set {text}", 1, 1, "", str(error)))
+        except ScenarioError as error:
+            problems.extend(error.problems)
+        else:
+            layers = layers.over_command_line(path, text, column)
+            tree, found = put_all(tree, {path: value}, layers)
+            problems.extend(found)
+    tree, found = checks.insert_texts(tree, layers)
+    problems.extend(found)
+    return _validate(tree, layers, name, allow_code, problems)
+
+
+def _validate(
+    tree: dict[str, Any],
+    layers: Layers,
+    name: str,
+    allow_code: bool,
+    problems: list[Problem],
+) -> Scenario:
+    backends = tree.get("backends")
+    context = Context(
+        layers.folders, allow_code, tuple(backends) if isinstance(backends, Mapping) else ()
+    )
+    problems = [*problems, *(layers.problem(*found) for found in checks.raw_problems(tree))]
+    scenario: Scenario | None = None
+    try:
+        scenario = Scenario.model_validate(tree, context=context)
+    except ValidationError as error:
+        problems.extend(
+            layers.problem(tuple(map(str, item["loc"])), item["msg"]) for item in error.errors()
+        )
+    if scenario is not None:
+        problems.extend(layers.problem(*found) for found in checks.model_problems(scenario))
+        scenario, notes, found = _with_backend(scenario, context)
+        problems.extend(layers.problem(*one) for one in found)
+    if problems or scenario is None:
+        raise ScenarioError(sorted(dict.fromkeys(problems), key=layers.order))
+    scenario._name, scenario._layers, scenario._context = name, layers, context
+    scenario._notes = notes
+    return scenario
+
+
+def _with_backend(
+    scenario: Scenario, context: Context
+) -> tuple[Scenario, list[str], list[tuple[tuple[str, ...], str]]]:
+    """Fill in the default backend where a language policy needs one."""
+    needy = checks.groups_without_backend(scenario)
+    if not needy or scenario.backend is not None:
+        return scenario, [], []
+    known = entries("backend")
+    default = next((name for name in ("local", "mock") if name in known), None)
+    if default is None:
+        return scenario, [], [(("backend",), "is required, because some policies use language")]
+    note = []
+    if default == "mock":
+        note = ["no backend is named: the scripted mock answers, no language model"]
+    backend = Component("backend", default, context=context)
+    return scenario.model_copy(update={"backend": backend}), note, []
+
+
+def _plain(value: Any, operational: bool) -> Any:
+    if isinstance(value, Component):
+        return value.name or value.resolved(operational=operational)
+    if hasattr(value, "model_fields_set"):
+        found = {
+            name: _plain(getattr(value, name), operational)
+            for name in type(value).model_fields
+            if getattr(value, name) is not None
+        }
+        return found.pop("component", {}) | found
+    if hasattr(value, "sha256"):
+        return value.path or value.rows()
+    if isinstance(value, Mapping):
+        return {name: _plain(item, operational) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, operational) for item in value]
+    return plain(value)
+
+
+def _whole(value: Any) -> Any:
+    """Write 2.0 as 2, so that a hash does not depend on how a number was written."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {name: _whole(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return value
