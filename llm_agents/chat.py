@@ -279,7 +279,7 @@ class Chat(TextPolicy):
         return (*messages[:2], ChatMessage("assistant", said), ChatMessage("user", asked))
 
     def _window(self) -> Memory:
-        return Memory(self.memory) if isinstance(self.memory, str) else self.memory
+        return Memory(use=self.memory) if isinstance(self.memory, str) else self.memory
 
     def _remember(
         self, mind: dict[str, Any], turn: Turn, said: str, drafts: Sequence[Draft]

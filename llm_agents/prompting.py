@@ -42,23 +42,23 @@ class Prompts:
         """
         return _shared(tuple(sorted((replaced or {}).items())))
 
-    def render(self, name: str, **values: Any) -> str:
+    def render(self, template: str, /, **values: Any) -> str:
         """Fill in a template and strip space around it.
 
         Raises:
           PromptError: It uses a name that it is not given, or does what the sandbox forbids.
         """
-        template = self._compiled.get(name)
         try:
-            if template is None:
-                template = self._compiled[name] = self._environment.get_template(name)
-            return template.render(values).strip()
+            found = self._compiled.get(template)
+            if found is None:
+                found = self._compiled[template] = self._environment.get_template(template)
+            return found.render(values).strip()
         except (jinja2.TemplateError, jinja2.sandbox.SecurityError) as error:
-            raise PromptError(_explain(name, error, values)) from error
+            raise PromptError(_explain(template, error, values)) from error
         except (TypeError, OverflowError) as error:
-            raise PromptError(f"prompt {name!r}: {error}") from error
+            raise PromptError(f"prompt {template!r}: {error}") from error
 
-    def render_text(self, source: str, what: str, **values: Any) -> str:
+    def render_text(self, source: str, what: str, /, **values: Any) -> str:
         """Fill in a template that is given as text (a persona)."""
         try:
             return self._from_text(source).render(values).strip()
