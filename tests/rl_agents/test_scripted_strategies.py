@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from rl_agents.scripted.classic import Cycler, TitForTat
 from rl_agents.scripted.mix import Strategies, shares
 from rl_agents.scripted.stochastic import MemoryOne, Random

@@ -275,6 +275,10 @@ class MatrixGame(World[GameState]):
         meeting = self._meet(state, own, other, counts)
         if paid is not None:
             meeting = Meeting(*(jnp.where(paid, part, 0) for part in meeting))
+        if self.tabled:  # who sits out keeps the last round it played
+            seated = state.tables.members[:, 0, None, None] < self.num_slots
+            own = jnp.where(seated, own, state.own)
+            other = jnp.where(seated, other, state.other)
         weight = 1.0 if self.discount is None else self.discount**state.round
         round_ = state.round + (1 if paid is None else paid.astype(jnp.int32))
         terminated, truncated = self._ended(key, round_, paid)

@@ -13,6 +13,7 @@ __all__ = ["check_game", "check_pairs"]
 
 
 def check_game(world: "MatrixGame") -> None:
+    """Refuse unknown games, payoffs of the wrong shape, and levels a game does not have."""
     known = [*PRESETS, "ordinal", "custom"]
     if world.game not in known:
         raise ValueError(f"game {world.game!r} is unknown; choose one of {', '.join(known)}")
@@ -38,6 +39,7 @@ def check_game(world: "MatrixGame") -> None:
 
 
 def check_pairs(world: "MatrixGame") -> None:
+    """Refuse pairings and orders that the game cannot be played in."""
     if world.num_roles > 2 and not world.tabled:
         raise ValueError(
             f"game {world.game!r} has {world.num_roles} players, which pairs: {world.pairs} "
