@@ -91,7 +91,7 @@ class DonorGame(World[DonorState]):
     arXiv:2412.10270, and its published notebook.
     """
 
-    caption: ClassVar[str | None] = "worlds.games.captions.donor_game:DonorGameCaption"
+    caption: ClassVar[str | None] = "worlds.games.captions:DonorGameCaption"
     fitness: ClassVar[str] = "resources"
 
     rounds: int = doc_field(12, "Rounds of each of the two games.", ge=1)

@@ -87,7 +87,7 @@ class PublicGoods(World[PublicGoodsState]):
     in public goods games", doi:10.1126/science.1070582.
     """
 
-    caption: ClassVar[str | None] = "worlds.games.captions.public_goods:PublicGoodsCaption"
+    caption: ClassVar[str | None] = "worlds.games.captions:PublicGoodsCaption"
     fitness: ClassVar[str] = "earnings"
 
     rounds: int = doc_field(10, "Rounds of an episode.", ge=1)
