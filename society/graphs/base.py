@@ -235,5 +235,5 @@ def _room(
         capacity = min(grown, num_slots * (num_slots - 1))
     if width is None:
         even = most <= max(TABLE_WIDTH, 2 * mean)
-        width = min(2 * most + 6, num_slots - 1) if even else 0
+        width = min(2 * most + 14, num_slots - 1) if even else 0
     return capacity, width
