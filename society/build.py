@@ -37,7 +37,7 @@ CHUNK_BYTES = 64 * 2**20
 class Simulation:
     """A scenario, ready to run: static structure, components, and what each replicate starts from.
 
-    world: without its graph. measures: name -> component, in the order of ``parts.measures``.
+    world: without its graph. measures: name -> component, in the order of ``engine.measures``.
     """
 
     scenario: Scenario
@@ -55,6 +55,21 @@ class Simulation:
     def seeds(self) -> tuple[int, ...]:
         """One replicate for each."""
         return self.scenario.seed_list
+
+    @property
+    def default_backend(self) -> str:
+        """The backend of language policies that name none."""
+        spec = self.scenario.backend_component()
+        return spec.name or spec.use
+
+    @property
+    def backend_names(self) -> list[str]:
+        """Every backend that some group asks."""
+        names = [
+            getattr(group.policy, "backend", None) or self.default_backend
+            for group in self.population.text_groups
+        ]
+        return list(dict.fromkeys(names))
 
     @property
     def has_text(self) -> bool:
@@ -113,7 +128,6 @@ def build(scenario: Scenario) -> Simulation:
         policies=tuple(None if group.is_text else group.policy for group in population.groups),
         selection=selection,
         transmission=transmission,
-        measures=tuple(measures.values()),
         channels=channels,
     )
     engine = Engine(
@@ -125,6 +139,7 @@ def build(scenario: Scenario) -> Simulation:
         or any(getattr(measure, "needs_reward", False) for measure in measures.values()),
         may_freeze=world.ends_early,
         selects=selection is not None and plan.generations > 1,
+        measures=tuple(measures.values()),
         capacity=_capacity(plan, population, len(scenario.seed_list), selection),
     )
     simulation = Simulation(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from society.contract import Measure, Selection, Transmission
+from society.contract import Selection, Transmission
 from worlds.types import Array, Graph, Mind
 
 __all__ = [
@@ -29,7 +29,6 @@ class Parts(NamedTuple):
     policies: tuple[Any, ...]
     selection: Selection | None
     transmission: Transmission
-    measures: tuple[Measure, ...]
     channels: Mapping[str, Any]
 
 

@@ -25,7 +25,7 @@ from society.carry import (
     width_of,
 )
 from society.channels import deliver, empty_outbox
-from society.contract import Moment
+from society.contract import Measure, Moment
 from society.plan import Plan
 from society.population import Population
 from worlds.random import fold, named
@@ -62,6 +62,7 @@ class Engine:
     needs_reward: bool = False
     may_freeze: bool = False
     selects: bool = False
+    measures: tuple[Measure, ...] = ()
     capacity: int = 512
 
     # ---- set-up -------------------------------------------------------------------
@@ -107,7 +108,7 @@ class Engine:
             minds=tuple(self._mind(parts, carry, root, index) for index in range(len(groups))),
             actions=world.noop() if self.population.text_groups else (),
             totals=jax.tree.map(jnp.zeros_like, totals),
-            accs=tuple(measure.begin(world, slices) for measure in parts.measures),
+            accs=tuple(measure.begin(world, slices) for measure in self.measures),
         )
 
     def seats(self, parts: Parts, carry: Carry, index: int) -> Seats:
@@ -309,13 +310,13 @@ class Engine:
         transition: Transition,
         frozen: Array,
     ) -> Carry:
-        if any(measure.streams for measure in parts.measures):
+        if any(measure.streams for measure in self.measures):
             types = self.types(parts, carry.minds)
             clock = (carry.generation, carry.episode, carry.step)
             moment = Moment(observation, action, transition, types, *clock)
             accs = tuple(
                 measure.update(acc, moment) if measure.streams else acc
-                for measure, acc in zip(parts.measures, carry.accs, strict=True)
+                for measure, acc in zip(self.measures, carry.accs, strict=True)
             )
             if self.may_freeze:
                 accs = keep(frozen, carry.accs, accs)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from society.carry import Carry
+from society.frame import Who
 from society.graphs import edit
 from society.mailbox import Mailboxes
 from society.plan import Plan
@@ -58,7 +59,7 @@ class Scheduled:
     name: str
     what: Intervention
     ticks: tuple[int, ...]
-    who: Any = "everyone"
+    who: Who = dataclasses.field(default_factory=Who)
 
 
 @component("intervention", "message")
@@ -231,27 +232,23 @@ def ticks_of(at: Any, plan: Plan) -> tuple[int, ...]:
 
 
 def choose_slots(
-    who: Any, population: Population, carry: Carry, rng: np.random.Generator
+    who: Who, population: Population, carry: Carry, rng: np.random.Generator
 ) -> np.ndarray:
     """The living slots that ``who`` names: everyone, a group, or a filtered part of one."""
     alive = np.asarray(carry.alive)
-    if who in (None, "everyone"):
-        return np.flatnonzero(alive)
-    wanted: Mapping[str, Any] = {"group": who} if isinstance(who, str) else who
     slots = np.arange(population.num_slots)[alive]
-    if wanted.get("group"):
-        group = next((g for g in population.groups if g.name == wanted["group"]), None)
+    if who.group != "everyone":
+        group = next((group for group in population.groups if group.name == who.group), None)
         if group is None:
-            names = ", ".join(g.name for g in population.groups)
-            raise ValueError(f"who: no group is called {wanted['group']!r}; groups are {names}")
+            return slots[:0]  # a group with count 0
         slots = slots[(slots >= group.start) & (slots < group.stop)]
-    for name, value in (wanted.get("where") or {}).items():
+    for name, value in who.where.items():
         kept = [slot for slot in slots if population.attributes(int(slot)).get(name) == value]
         slots = np.asarray(kept, dtype=int)
-    number = wanted.get("number")
+    number = who.number
     if number is None or number >= len(slots):
         return slots
-    if wanted.get("by", "random") == "degree":
+    if who.by == "degree":
         degree = edit.degrees(carry.graph, population.num_slots)[slots]
         return np.sort(slots[np.argsort(-degree, kind="stable")[:number]])
     return np.sort(rng.choice(slots, size=number, replace=False))

@@ -50,7 +50,16 @@ class Speakers:
         self._minds: dict[int, Any] = {}
         self._captions: dict[str, tuple[Any, Caption]] = {}
         self.turns = 0
-        self.mail = Mailboxes(simulation.mail_channels, simulation.population.num_slots)
+        population = simulation.population
+        self._text_slots = frozenset(
+            slot for group in population.text_groups for slot in range(group.start, group.stop)
+        )
+        self.mail = Mailboxes(
+            simulation.mail_channels,
+            population.num_slots,
+            readers=self._text_slots,
+            seed=simulation.seeds[replicate],
+        )
 
     # ---- checkpoint -------------------------------------------------------------------
 
@@ -184,8 +193,8 @@ class Speakers:
             parse=_parser(caption, row, seat),
             fallback=noop,
             answer_hint=caption.answer_hint(row, seat),
-            inbox=self.mail.collect(slot),
-            talk=self.mail.writable(talking=talking),
+            inbox=self.mail.collect(slot, place=place, graph=moment.graph),
+            talk=self.mail.writable(talking=talking, turn=place.turn),
             acting=not talking,
             first=place.step == 0,
             generation=place.generation,

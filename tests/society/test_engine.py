@@ -132,7 +132,7 @@ def simulate(
         tuple(Group(f"g{i}", policy, i * size, (i + 1) * size, size) for i in range(groups))
     )
     transmission: Transmission = Copy()
-    parts = as_arrays(Parts((policy,) * groups, WorstCopiesBest(), transmission, (), {}))
+    parts = as_arrays(Parts((policy,) * groups, WorstCopiesBest(), transmission, {}))
     engine = Engine(
         plan,
         population,
@@ -246,7 +246,7 @@ def test_reward_totals_are_the_score() -> None:
 def test_replicates_run_together_are_the_replicates_alone() -> None:
     plan, world, policy = PLANS["episodes"], Ring(), Coins()
     population = Population((Group("g", policy, 0, NUM, NUM),))
-    parts = as_arrays(Parts((policy,), WorstCopiesBest(), Copy(), (), {}))
+    parts = as_arrays(Parts((policy,), WorstCopiesBest(), Copy(), {}))
     engine = Engine(plan, population, "score", world, selects=True, capacity=32)
     world = as_arrays(world)
 
