@@ -345,7 +345,7 @@ def _check_fitness(simulation: Simulation, scenario: Scenario) -> None:
         return
     world = dataclasses.replace(simulation.world)
     engine = simulation.engine
-    graph = simulation.graph(simulation.seeds[0])
+    graph = simulation.graphs[0]
     carry = jax.eval_shape(engine.start, simulation.parts, world, graph, jax.random.PRNGKey(0))
     num = simulation.population.num_slots
     known = [name for name, value in carry.totals.items() if value.shape == (num,)] + ["reward"]
