@@ -73,11 +73,13 @@ def write_checkpoint(folder: str | Path, name: str, tree: Any, keep: int = 3) ->
     numbered = checkpoints(folder, name)
     number = 1 + max((int(_parts(path)["number"]) for path in numbered), default=0)
     path = folder / f"{name}.{number:08d}.ckpt"
-    if not _NAME.match(path.name):
-        raise ValueError(f"checkpoint name {name!r}: use letters, digits, - and _")
+    if not _NAME.match(f"{name}.{number:08d}.ckpt") or keep < 1:
+        raise ValueError(
+            f"checkpoint name {name!r}, keep {keep}: use letters, digits, - and _, and keep >= 1"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(path, chunks(tree), "checkpoint")
-    for old in numbered[: len(numbered) + 1 - keep]:
+    for old in numbered[: max(0, len(numbered) + 1 - keep)]:
         old.unlink(missing_ok=True)
     for torn in folder.glob(f".{name}.*.tmp"):
         torn.unlink(missing_ok=True)

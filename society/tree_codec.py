@@ -302,7 +302,7 @@ def _is_storable(dtype: Any) -> bool:
 
 
 def _dtype_name(dtype: np.dtype) -> str:
-    return dtype.name if dtype.kind == "V" else dtype.str.replace(">", "<")
+    return dtype.name if dtype.name in _ML_DTYPES else dtype.str.replace(">", "<")
 
 
 def _dtype(name: str) -> np.dtype:
