@@ -241,9 +241,8 @@ def _record(
     }
     alive = np.asarray(world.observe(state).alive)
     fitness = np.asarray(total if world.fitness == "reward" else outcome[world.fitness])
-    counts = [
-        int(((np.asarray(types) == k) & alive).sum()) for k in range(len(policy.type_names()))
-    ]
+    kinds = range(len(policy.type_names()))
+    counts = [[int(((np.asarray(types) == kind) & alive).sum()) for kind in kinds]]
     clock = np.zeros((len(moments), 3), np.int32)
     clock[:, 2] = np.arange(len(moments))
     return Record(
@@ -253,7 +252,7 @@ def _record(
         clock=clock,
         generations={
             "fitness": np.array([fitness[alive].mean() if alive.any() else 0.0]),
-            "types/all": np.array([counts], np.float32),
+            **({"types/all": np.array(counts, np.float32)} if kinds else {}),
         },
         outcome={**outcome, "reward": np.asarray(total)},
         fitness=fitness,
