@@ -93,6 +93,7 @@ class DonorGame(World[DonorState]):
 
     caption: ClassVar[str | None] = "worlds.games.captions:DonorGameCaption"
     fitness: ClassVar[str] = "resources"
+    measures: ClassVar[tuple[str, ...]] = ("generosity", "equality")
 
     rounds: int = doc_field(12, "Rounds of each of the two games.", ge=1)
     endowment: float = doc_field(10.0, "Resources at the start of each game.", gt=0)

@@ -89,6 +89,7 @@ class PublicGoods(World[PublicGoodsState]):
 
     caption: ClassVar[str | None] = "worlds.games.captions:PublicGoodsCaption"
     fitness: ClassVar[str] = "earnings"
+    measures: ClassVar[tuple[str, ...]] = ("contributions",)
 
     rounds: int = doc_field(10, "Rounds of an episode.", ge=1)
     group_size: int = doc_field(4, "Members of a group.", ge=2)
@@ -213,7 +214,7 @@ class PublicGoods(World[PublicGoodsState]):
             played = _choose(second, sanctioned, contributed)
         else:
             played = contributed
-        if self.matching == "strangers":
+        if self.matching == "strangers" and self.rounds > 1:
             round_ends = self._place(played.clock)[1] == 0
             fresh = self._draw_groups(key, state.present)
             played = dataclasses.replace(played, groups=_choose(round_ends, fresh, played.groups))
