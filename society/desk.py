@@ -31,6 +31,7 @@ from llm_agents.backends.base import (
     Response,
     Usage,
     canonical,
+    hash_of,
     request_hash,
     sample_option,
 )
@@ -38,6 +39,9 @@ from society.journal_rows import CallKey, Divergence, StoredCall
 from worlds.redact import redact
 
 __all__ = ["Asker", "Desk", "JournalLike", "Place", "StoppedError", "request_seed"]
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_encode_loosely = json.JSONEncoder(sort_keys=True, default=str).encode
 
 
 class Place(NamedTuple):
@@ -118,6 +122,7 @@ class _Call:
     key: CallKey
     backend: str
     request: Request
+    text: str
     hash: str
     merge: str
     future: asyncio.Future
@@ -262,7 +267,8 @@ class Desk:
             request = dataclasses.replace(
                 request, seed=request_seed(self._seed_of(key.replicate), key)
             )
-            hashed = request_hash(request)
+            text = canonical(request)
+            hashed = hash_of(text)
             stored = self._stored(key, hashed)
             known.append(stored)
             if stored is None:
@@ -270,7 +276,7 @@ class Desk:
                 future = loop.create_future()
                 futures.append(future)
                 wait.left += 1
-                self._submit(_Call(key, name, request, hashed, merge, future, wait))
+                self._submit(_Call(key, name, request, text, hashed, merge, future, wait))
         if not futures:
             return known  # type: ignore[return-value]
         if wait.seat is not None:
@@ -336,13 +342,15 @@ class Desk:
         backend = self._backends[name]
         choices = [group for group in groups if group[0].request.options is not None]
         others = [group for group in groups if group[0].request.options is None]
-        await asyncio.gather(
-            *(
-                self._send_part(ask, part)
-                for ask, part in ((backend.choose, choices), (backend.generate, others))
-                if part
-            )
-        )
+        parts = [
+            self._send_part(ask, part)
+            for ask, part in ((backend.choose, choices), (backend.generate, others))
+            if part
+        ]
+        if len(parts) == 1:
+            await parts[0]
+        else:
+            await asyncio.gather(*parts)
 
     async def _send_part(self, ask: Any, groups: list[list[_Call]]) -> None:
         outcomes: Sequence[Response | BaseException]
@@ -455,13 +463,13 @@ def _own(response: Response, request: Request, first: bool) -> Response:
 
 def _row(call: _Call, response: Response) -> StoredCall:
     said = response.to_json()
-    for name in ("latency_s", "attempts"):
-        said.pop(name, None)
+    said.pop("latency_s", None)
+    said.pop("attempts", None)
     return StoredCall(
         key=call.key,
         request_hash=call.hash,
-        request=canonical(call.request),
-        response=json.dumps(said, sort_keys=True, separators=(",", ":")),
+        request=call.text,
+        response=_encode(said),
         status="ok" if response.error is None else "error",
         backend=call.backend,
         model=response.model,
@@ -511,4 +519,4 @@ def _failure(task: asyncio.Task) -> BaseException | None:
 
 
 def _plain(context: Mapping[str, Any]) -> str:
-    return json.dumps(context, sort_keys=True, default=str)
+    return _encode_loosely(context)

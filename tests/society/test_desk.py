@@ -1,0 +1,456 @@
+"""The desk: what is asked together, what is asked once, what is stored, and what stops a run."""
+
+import asyncio
+import random
+
+import pytest
+
+from llm_agents.backends.base import (
+    Backend,
+    BackendDownError,
+    BackendError,
+    Capabilities,
+    ChatMessage,
+    LimitReachedError,
+    Request,
+    Response,
+    Usage,
+)
+from llm_agents.backends.mock import Mock
+from llm_agents.backends.wrappers import Budget
+from society.desk import Desk, request_seed
+from society.journal import Journal
+from society.journal_rows import CallKey, Divergence
+
+
+class MemoryJournal:
+    """A journal that keeps rows in a dict and counts commits."""
+
+    def __init__(self):
+        self.rows, self.pending, self.commits = {}, [], 0
+
+    def call(self, key):
+        return self.rows.get(key)
+
+    def add_calls(self, rows):
+        self.pending += rows
+
+    def flush(self):
+        if self.pending:
+            self.commits += 1
+        for row in self.pending:
+            assert row.key not in self.rows, "a row is written once"
+            self.rows[row.key] = row
+        self.pending = []
+
+
+class Echo(Backend):
+    """Repeats the last message and the seed; keeps the batches it got."""
+
+    def __init__(self, *, streams=False, logprobs=None, declares=None, fail=None):
+        self.streaming, self.logprobs, self.fail = streams, logprobs, fail or {}
+        self.declares = bool(logprobs) if declares is None else declares
+        self.batches, self.asked = [], []
+
+    @property
+    def capabilities(self):
+        return Capabilities(seed=True, logprobs=self.declares, streams=self.streaming)
+
+    async def generate(self, requests):
+        self.batches.append(len(requests))
+        self.asked += [request.messages[-1].content for request in requests]
+        await asyncio.sleep(random.random() * 0.002)
+        return [self.answer(request) for request in requests]
+
+    choose = generate
+
+    def answer(self, request):
+        text = request.messages[-1].content
+        if text in self.fail:
+            return Response(error=self.fail[text])
+        if request.options:
+            return Response(choice=0, text=request.options[0], option_logprobs=self.logprobs,
+                            usage=Usage(7, 1), method="test")  # fmt: skip
+        return Response(text=f"{text}#{request.seed}", usage=Usage(7, 1))
+
+
+def ask(text, purpose="act", **changes):
+    return Request(messages=(ChatMessage("user", text),), purpose=purpose, **changes)
+
+
+def desk(backend, journal=None, **changes):
+    return Desk({"it": backend}, MemoryJournal() if journal is None else journal, **changes)
+
+
+def place(step=0, replicate=0):
+    return (replicate, 0, 0, step, 0)
+
+
+async def chatter(asker, rounds, name=""):
+    return [(await asker(ask(f"{name} asks {i}"))).text for i in range(rounds)]
+
+
+def run(coroutine):
+    async def main():
+        try:
+            return await coroutine
+        finally:
+            for _ in range(3):  # tasks that have done their work end in the next turn of the loop
+                await asyncio.sleep(0)
+            left = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
+            assert not left, f"tasks left behind: {left}"
+
+    return asyncio.run(main())
+
+
+# ---- batches ----------------------------------------------------------------------------
+
+
+def test_forty_agents_with_three_questions_each_are_three_batches_of_forty():
+    backend = Echo()
+    table = desk(backend)
+
+    async def main():
+        async with table.seat():
+            minds = [chatter(table.asker(place(), uid, "it"), 3, uid) for uid in range(40)]
+            return await table.gather(minds)
+
+    results = run(main())
+    assert backend.batches == [40, 40, 40]
+    assert dict(table.batch_sizes) == {40: 3}
+    assert [[text.split("#")[0] for text in texts] for texts in results] == [
+        [f"{uid} asks {i}" for i in range(3)] for uid in range(40)
+    ]
+
+
+def test_replicates_that_compute_between_their_turns_still_share_batches():
+    """A seat is held during a chunk, so the others wait for whoever is still computing."""
+    backend = Echo()
+    table = desk(backend, seeds=range(4))
+
+    async def replicate(number):
+        async with table.seat():
+            for step in range(3):
+                await asyncio.to_thread(__import__("time").sleep, 0.004 * number)
+                askers = [table.asker(place(step, number), uid, "it") for uid in range(10)]
+                await table.gather([chatter(asker, 1) for asker in askers])
+
+    async def main():
+        await asyncio.gather(*(replicate(number) for number in range(4)))
+
+    run(main())
+    assert backend.batches == [40, 40, 40]
+
+
+def test_agents_with_more_to_ask_do_not_hold_up_a_batch_for_those_who_are_done():
+    backend = Echo()
+    table = desk(backend)
+
+    async def main():
+        async with table.seat():
+            await table.gather([chatter(table.asker(place(), u, "it"), u + 1) for u in range(4)])
+
+    run(main())
+    assert backend.batches == [4, 3, 2, 1]
+
+
+def test_many_is_one_batch_with_answers_in_order():
+    backend = Echo()
+    table = desk(backend)
+
+    async def main():
+        return await table.asker(place(), 7, "it").many([ask(str(i)) for i in range(5)])
+
+    answers = run(main())
+    assert backend.batches == [5]
+    assert [answer.text.split("#")[0] for answer in answers] == list("01234")
+
+
+def test_a_streaming_backend_gets_each_request_at_once():
+    backend, patient = Echo(streams=True), Echo()
+    table = Desk({"it": backend, "patient": patient}, MemoryJournal())
+
+    async def slow(asker):
+        await asyncio.sleep(0.05)
+        assert backend.asked, "the streaming backend should not have waited for this mind"
+        return (await asker(ask("late"))).text
+
+    async def main():
+        async with table.seat():
+            quick = [chatter(table.asker(place(), uid, "it"), 2, uid) for uid in range(3)]
+            return await table.gather([*quick, slow(table.asker(place(), 9, "patient"))])
+
+    results = run(main())
+    assert backend.batches == [1] * 6 and patient.batches == [1]
+    assert len(results) == 4
+
+
+def test_free_answers_and_choices_travel_in_one_batch():
+    table = desk(Echo(logprobs=(-0.7, -0.7)))
+
+    async def main():
+        asker = table.asker(place(), 1, "it")
+        return await asker.many([ask("free"), ask("pick", options=("a", "b"))])
+
+    free, picked = run(main())
+    assert free.choice is None and picked.choice in (0, 1)
+
+
+# ---- merging and seeds ------------------------------------------------------------------
+
+
+def test_agents_with_the_same_prompt_do_not_share_one_sample():
+    backend = Echo()
+    table = desk(backend)
+
+    async def main():
+        async with table.seat():
+            return await table.gather([chatter(table.asker(place(), u, "it"), 1) for u in range(9)])
+
+    texts = [texts[0] for texts in run(main())]
+    assert len(set(texts)) == 9 and backend.batches == [9]
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_choice_by_probability_is_asked_once_and_sampled_by_each(streams):
+    backend, journal = Echo(logprobs=(-0.6931, -0.6931), streams=streams), MemoryJournal()
+    table = desk(backend, journal)
+    same = ask("pick", options=("a", "b"), temperature=1.0)
+
+    async def main():
+        async with table.seat():
+            askers = [table.asker(place(), uid, "it") for uid in range(60)]
+            return await table.gather([asker(same) for asker in askers])
+
+    answers = run(main())
+    assert backend.asked == ["pick"]
+    assert 15 < sum(answer.choice for answer in answers) < 45
+    assert all(answer.text == ("a", "b")[answer.choice] for answer in answers)
+    assert len(journal.rows) == 60 and journal.commits == 1
+    assert sum(row.prompt_tokens for row in journal.rows.values()) == 7  # paid once
+
+
+def test_where_probabilities_are_missing_after_all_everybody_asks_alone():
+    backend = Echo(declares=True)
+    table = desk(backend)
+
+    async def main():
+        async with table.seat():
+            same = ask("pick", options=("a", "b"))
+            return await table.gather([table.asker(place(), u, "it")(same) for u in range(5)])
+
+    assert len(run(main())) == 5
+    assert backend.batches == [1, 4]
+
+
+def test_a_request_gets_the_seed_of_its_key_alone():
+    key = CallKey(0, 1, 2, 3, 0, 5, "act", 0)
+    assert request_seed(7, key) == request_seed(7, key._replace(replicate=3))
+    others = [key._replace(generation=2), key._replace(uid=6), key._replace(ordinal=1),
+              key._replace(purpose="talk"), key._replace(step=4), key._replace(turn=1)]  # fmt: skip
+    seeds = {request_seed(7, other) for other in [key, *others]} | {request_seed(8, key)}
+    assert len(seeds) == 8 and all(0 <= seed < 2**31 for seed in seeds)
+
+
+# ---- the journal ------------------------------------------------------------------------
+
+
+def test_answers_that_arrive_together_are_committed_once_before_they_are_used():
+    journal = MemoryJournal()
+    table = desk(Echo(), journal)
+    seen = []
+
+    async def mind(uid):
+        await table.asker(place(), uid, "it")(ask("x"))
+        seen.append(len(journal.rows))
+
+    async def main():
+        async with table.seat():
+            await table.gather([mind(uid) for uid in range(6)])
+
+    run(main())
+    assert journal.commits == 1 and seen == [6] * 6
+
+
+def test_what_the_journal_knows_is_never_asked_again():
+    journal = MemoryJournal()
+
+    async def main(table, rounds):
+        async with table.seat():
+            minds = [chatter(table.asker(place(), uid, "it"), rounds, uid) for uid in range(5)]
+            return await table.gather(minds)
+
+    first, second = Echo(), Echo()
+    begun = run(main(desk(first, journal), 2))
+    resumed = run(main(desk(second, journal), 3))
+    assert [texts[:2] for texts in resumed] == begun
+    assert second.asked == [f"{uid} asks 2" for uid in range(5)]
+    offline = run(main(desk(Echo(), journal, offline=True), 3))
+    assert offline == resumed
+
+
+def test_a_replay_never_asks_and_names_what_is_missing():
+    backend = Echo()
+    table = desk(backend, offline=True)
+    with pytest.raises(Divergence, match=r"step 4.*agent 17.*does not have it"):
+        run(table.asker(place(4), 17, "it")(ask("new")))
+    assert backend.asked == []
+
+
+def test_another_request_under_a_stored_key_stops_and_names_step_and_agent():
+    journal = MemoryJournal()
+    run(desk(Echo(), journal).asker(place(3), 5, "it")(ask("as it was")))
+    with pytest.raises(Divergence, match=r"step 3.*agent 5.*request_hash"):
+        run(desk(Echo(), journal).asker(place(3), 5, "it")(ask("as it is now")))
+    with pytest.raises(Divergence):
+        run(desk(Echo(), journal, seeds=(1,)).asker(place(3), 5, "it")(ask("as it was")))
+
+
+def test_the_real_journal_holds_whole_answers(tmp_path):
+    with Journal.open(tmp_path / "journal.sqlite") as journal:
+        backend = Echo(fail={"bad": BackendError("empty", "nothing came")}, logprobs=(-0.1, -2.4))
+
+        async def main(table):
+            asker = table.asker(place(), 1, "it")
+            return [
+                await asker(ask("good é \ud800")),
+                await asker(ask("bad")),
+                await asker(ask("pick", options=("a", "b"))),
+            ]
+
+        first = run(main(desk(backend, journal)))
+        again = run(main(desk(Echo(), journal, offline=True)))
+        assert [(a.text, a.choice, a.error) for a in again] == [
+            (a.text, a.choice, a.error) for a in first
+        ]
+        counts = journal.counts()
+        assert (counts.calls, counts.prompt_tokens, counts.faults) == (3, 14, 1)
+
+
+# ---- what stops a run -------------------------------------------------------------------
+
+
+def test_a_failure_that_a_mind_can_see_is_an_answer():
+    journal = MemoryJournal()
+    table = desk(Echo(fail={"x": BackendError("refused", "no")}), journal)
+    answer = run(table.asker(place(), 1, "it")(ask("x")))
+    assert answer.error.kind == "refused"
+    assert [row.status for row in journal.rows.values()] == ["error"]
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_dead_server_stops_the_run_and_costs_no_answer_that_came(streams):
+    journal = MemoryJournal()
+    dead = {"3 asks 0": BackendError("connection", "refused by http://me:secret@host/")}
+
+    async def main(table):
+        async with table.seat():
+            minds = [chatter(table.asker(place(), uid, "it"), 2, uid) for uid in range(6)]
+            return await table.gather(minds)
+
+    backend = Echo(fail=dead, streams=streams)
+    table = desk(backend, journal)
+
+    async def stopped():
+        with pytest.raises(BackendDownError, match=r"'it' does not answer.*society resume") as told:
+            await main(table)
+        await table.drain()
+        with pytest.raises(BackendDownError):
+            await table.asker(place(9), 0, "it")(ask("more"))
+        return told.value
+
+    assert "secret" not in str(run(stopped()))
+    assert {key.uid for key in journal.rows if key.ordinal == 0} == {0, 1, 2, 4, 5}
+    healthy = Echo(streams=streams)
+    stored = len(journal.rows)
+    assert len(run(main(desk(healthy, journal)))) == 6
+    assert len(healthy.asked) == 12 - stored  # nothing journalled is asked again
+
+
+def test_a_spent_budget_stops_the_run_resumably():
+    journal = MemoryJournal()
+
+    async def main(table):
+        async with table.seat():
+            return await table.gather(
+                [chatter(table.asker(place(), uid, "it"), 2, uid) for uid in range(4)]
+            )
+
+    with pytest.raises(LimitReachedError, match=r"limits.calls"):
+        run(main(desk(Budget(Echo(), calls=5), journal)))
+    assert len(journal.rows) == 4
+    assert len(run(main(desk(Budget(Echo(), calls=4), journal)))) == 4
+    assert len(journal.rows) == 8
+
+
+def test_an_error_in_one_mind_is_raised_and_ends_the_others():
+    async def broken(asker):
+        await asker(ask("x"))
+        raise ZeroDivisionError("a mind broke")
+
+    table = desk(Echo())
+
+    async def main():
+        async with table.seat():
+            minds = [chatter(table.asker(place(), uid, "it"), 50, uid) for uid in range(3)]
+            await table.gather([*minds, broken(table.asker(place(), 9, "it"))])
+
+    with pytest.raises(ZeroDivisionError, match="a mind broke"):
+        run(main())
+    assert table._seats == 0
+
+
+def test_a_journal_that_cannot_write_stops_the_run_before_an_answer_is_used():
+    journal = MemoryJournal()
+    journal.flush = lambda: (_ for _ in ()).throw(OSError("disk full"))
+    with pytest.raises(OSError, match="disk full"):
+        run(desk(Echo(), journal).asker(place(), 1, "it")(ask("x")))
+
+
+def test_cancelling_leaves_no_seat_taken():
+    table = desk(Echo())
+
+    async def forever():
+        await asyncio.sleep(3600)
+
+    async def main():
+        async def replicate():
+            async with table.seat():
+                await table.gather([forever() for _ in range(3)])
+
+        task = asyncio.create_task(replicate())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(0)
+        return table._seats
+
+    assert run(main()) == 0
+
+
+def test_a_backend_that_loses_answers_is_found_out():
+    class Short(Echo):
+        async def generate(self, requests):
+            return (await super().generate(requests))[1:]
+
+    table = desk(Short())
+    with pytest.raises(RuntimeError, match="1 of 2 requests"):
+        run(table.asker(place(), 1, "it").many([ask("a"), ask("b")]))
+
+
+def test_unknown_backends_are_named():
+    with pytest.raises(ValueError, match="no backend is called 'that'; this desk has it"):
+        desk(Echo()).asker(place(), 1, "that")
+
+
+def test_the_mock_gives_the_same_run_in_any_batching():
+    async def main(backend):
+        table = Desk({"it": backend}, MemoryJournal())
+        context = {"part": "birth"}
+        async with table.seat():
+            askers = [table.asker(place(), uid, "it") for uid in range(20)]
+            return await table.gather([a(ask("b", "birth", context=context)) for a in askers])
+
+    texts = [[a.text for a in run(main(Mock(streaming=s)))] for s in (False, True)]
+    assert texts[0] == texts[1] and len(set(texts[0])) > 10
