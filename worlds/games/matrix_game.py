@@ -354,11 +354,7 @@ class MatrixGame(World[GameState]):
         """Actions as [N, K, R] int8 after execution errors."""
         shape = (self.num_slots, self.num_seats, self.repetitions)
         own = action.astype(jnp.int8).reshape(shape)
-        by = jax.lax.cond(
-            self.noise > 0,
-            lambda: slips(fold(key, _NOISE), shape, self.noise, self.num_actions),
-            lambda: jnp.zeros(shape, jnp.int8),
-        )
+        by = slips(fold(key, _NOISE), shape, self.noise, self.num_actions)
         if self.num_actions == 2:
             return own ^ by
         return (own + by) % self.num_actions
