@@ -32,7 +32,7 @@ __all__ = [
 class Distribution(abc.ABC):
     """Where the values of an attribute come from."""
 
-    def check_params(self) -> None:  # noqa: B027
+    def check_params(self) -> None:
         """Raise ValueError, with what is allowed, where a parameter makes no sense."""
 
     @abc.abstractmethod

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, create_model
+from pydantic import Field, ValidationInfo, create_model
 from pydantic_core import PydanticCustomError
 
 from society.canonical import plain
@@ -29,6 +29,7 @@ __all__ = [
     "load_class",
     "model_of",
     "params_of",
+    "plain_value",
 ]
 
 PLURALS = {kind: f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s" for kind in KINDS} | {
@@ -140,7 +141,7 @@ class Component:
                 continue
             value = self.params.get(param.name, param.default)
             if value is not None:
-                found[param.name] = _plain(value, operational)
+                found[param.name] = plain_value(value, operational=operational)
         return found
 
 
@@ -164,7 +165,7 @@ def component_of(kind: str, value: Any, context: Context) -> Component:
     use = value["use"]
     if not isinstance(use, str):
         raise fail_at(("use",), f"expected a name, not {use!r}")
-    if kind == "backend" and len(value) == 1 and use in context.backends:
+    if bare and kind == "backend" and use in context.backends:
         return Component(kind, use, {}, name=use, context=context)
     try:
         cls = load_class(kind, use, context)
@@ -174,23 +175,25 @@ def component_of(kind: str, value: Any, context: Context) -> Component:
         raise fail_at(("use",), error.message()) from None
     given = {name: item for name, item in value.items() if name != "use"}
     params = model_of(cls).model_validate(given, context=context).given()
-    for param in params_of(cls):
-        if param.meta.get("path") and params.get(param.name):
-            try:
-                inside(context.folders, params[param.name])
-            except ValueError as error:
-                raise fail_at((param.name,), str(error)) from None
+    _check_files(cls, params, context)
     return Component(kind, use, params, context=context)
 
 
 class Of(Checked):
-    """Metadata of ``Annotated[Component, Of(kind)]``."""
+    """Metadata of ``Annotated[Component, Of(kind)]``.
 
-    def __init__(self, kind: str) -> None:
-        super().__init__(
-            lambda value, info: component_of(kind, value, info.context or Context()),
-            {"$ref": f"#/$defs/{kind}"},
-        )
+    references: a text may name an entry of the scenario's ``backends``.
+    """
+
+    def __init__(self, kind: str, *, references: bool = True) -> None:
+        super().__init__(self._check, {"$component": kind})
+        self.kind, self.references = kind, references
+
+    def _check(self, value: Any, info: ValidationInfo) -> Component:
+        context = info.context or Context()
+        if not self.references:
+            context = dataclasses.replace(context, backends=())
+        return component_of(self.kind, value, context)
 
 
 def load_class(kind: str, use: str, context: Context) -> type:
@@ -280,6 +283,15 @@ def _import(kind: str, use: str, target: str) -> type:
     return cls
 
 
+def _check_files(cls: type, params: Mapping[str, Any], context: Context) -> None:
+    for param in params_of(cls):
+        if param.meta.get("path") and params.get(param.name):
+            try:
+                inside(context.folders, params[param.name])
+            except ValueError as error:
+                raise fail_at((param.name,), str(error)) from None
+
+
 def _made(param: Param, value: Any, context: Context) -> Any:
     """Turn a checked value into what the class takes."""
     if param.meta.get("path") and isinstance(value, str):
@@ -318,6 +330,14 @@ def _unwrap(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(_unwrap(item) for item in value)
     return value
+
+
+def plain_value(value: Any, *, operational: bool = True) -> Any:
+    """Return a parameter as plain data; what has no such form becomes a text."""
+    try:
+        return _plain(value, operational)
+    except TypeError:
+        return str(value)
 
 
 def _plain(value: Any, operational: bool) -> Any:

@@ -105,7 +105,7 @@ At = Annotated[
         },
     ),
 ]
-Whom = Annotated[Any, Checked(_whom, {"$ref": "#/$defs/who"})]
+Whom = Annotated[Any, Checked(_whom, {"$component": "who"})]
 
 
 class Beside(Strict):
@@ -118,7 +118,7 @@ class With(Checked):
     """Metadata of ``Annotated[Spec, With(Spec, kind)]``: a component and the keys beside it."""
 
     def __init__(self, model: type[Beside], kind: str, default_use: str = "") -> None:
-        super().__init__(self._check, {"$ref": f"#/$defs/{kind}"})
+        super().__init__(self._check, {"$component": kind})
         self.model, self.kind, self.default_use = model, kind, default_use
 
     def _check(self, value: Any, info: ValidationInfo) -> Any:
@@ -260,7 +260,7 @@ class Sweep(Strict):
 
     factors: dict[str, Any] = Field({}, description="path: list, {label: value} or {low, high}")
     conditions: dict[str, Any] = Field({}, description="name: {path: value}")
-    method: Literal["grid", "random", "latin", "sobol", "morris"] = Field(
+    method: Literal["grid", "random", "latin", "sobol"] = Field(
         "grid", description="all combinations, or points drawn between low and high"
     )
     samples: Positive | None = Field(None, description="points, for sampled methods")
@@ -325,7 +325,7 @@ class GroupSpec(Strict):
                 _size,
                 {
                     "if": {"type": "string"},
-                    "then": {"const": "rest"},
+                    "then": {"enum": ["rest"]},
                     "else": {"type": "integer", "minimum": 0},
                 },
             ),
@@ -334,8 +334,8 @@ class GroupSpec(Strict):
     ) = Field(None, description="how many; rest fills population; the table's rows; otherwise 1")
     capacity: Positive | None = Field(None, description="slots kept, for births")
     role: Text | None = Field(None, description="which seats they take, where seats differ")
-    attributes: dict[str, Annotated[Any, Checked(_attribute, {"$ref": "#/$defs/attribute"})]] = (
-        Field({}, description="column: a constant or a distribution")
+    attributes: dict[str, Annotated[Any, Checked(_attribute, {"$component": "attribute"})]] = Field(
+        {}, description="column: a constant or a distribution"
     )
     table: Annotated[Table, Checked(_table, {"type": ["string", "array"]})] | None = Field(
         None, description="CSV, JSON or Parquet file, or rows: one individual each"
@@ -434,10 +434,10 @@ class Frame(Strict):
     backend: Annotated[Component, Of("backend")] | None = Field(
         None, description="who answers for language policies that name no backend"
     )
-    backends: Annotated[dict[str, Annotated[Component, Of("backend")]], Named] = Field(
-        {}, description="configured backends, by name"
+    backends: Annotated[dict[str, Annotated[Component, Of("backend", references=False)]], Named] = (
+        Field({}, description="configured backends, by name")
     )
-    framing: Annotated[Framing, Checked(_framing, {"$ref": "#/$defs/framing"})] = Field(
+    framing: Annotated[Framing, Checked(_framing, {"$component": "framing"})] = Field(
         Framing(), description="how the world is told"
     )
     steps: Positive | None = Field(None, description="steps of a generation")

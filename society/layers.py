@@ -8,7 +8,7 @@ from typing import Any
 from society.errors import Problem, ScenarioError, nearest
 from society.files import inside
 from society.overrides import OverrideError, put, split_path
-from society.yaml_safe import Source, read
+from society.yaml_safe import Mark, Source, read
 
 __all__ = ["Layer", "Layers", "compose", "put_all"]
 
@@ -17,12 +17,16 @@ _DEEPEST = 8
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """Values at and below the path ``at`` stand in ``source`` at and below ``prefix``."""
+    """Values at and below the path ``at`` stand in ``source`` at and below ``prefix``.
+
+    column: added to columns of the first line. told_at: the path that messages name, if it is another.
+    """
 
     at: tuple[str, ...]
     source: Source
     prefix: tuple[str, ...] = ()
     column: int = 0
+    told_at: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,24 +51,43 @@ class Layers:
         layer = Layer(at, source, (), column - 1)
         return dataclasses.replace(self, layers=(*self.layers, layer))
 
+    def under(
+        self, at: tuple[str, ...], stands_at: tuple[str, ...], told_at: tuple[str, ...]
+    ) -> "Layers":
+        """Add a layer whose values stand at another path of the scenario (in its sweep).
+
+        Problems below ``at`` are then told at ``told_at``.
+        """
+        layer, wanted = self._nearest(stands_at)[:2]
+        mine = dataclasses.replace(layer, at=at, prefix=wanted, told_at=told_at)
+        return dataclasses.replace(self, layers=(*self.layers, mine))
+
     def problem(self, path: tuple[str, ...], message: str) -> Problem:
         """Describe what is wrong with a path, at the place that comes nearest to it."""
-        best: tuple[int, Layer, int, Any] | None = None
+        layer, _, depth, mark = self._nearest(path)
+        on_key = depth < len(path) or message.startswith(("unknown key", "a name has"))
+        line, column = mark.key if on_key else mark.value
+        if line == 1:
+            column += layer.column
+        where = ".".join(path)
+        if layer.told_at:
+            message = f"{where}: {message}"
+            where = ".".join(layer.told_at)
+        return Problem(layer.source.name, line, column, where, message)
+
+    def _nearest(self, path: tuple[str, ...]) -> tuple[Layer, tuple[str, ...], int, Mark]:
+        """The layer that holds most of a path, the path there, how much of it, and where."""
+        best: tuple[Layer, tuple[str, ...], int, Mark] | None = None
         for layer in reversed(self.layers):
             if path[: len(layer.at)] != layer.at:
                 continue
             wanted = layer.prefix + path[len(layer.at) :]
             found, mark = layer.source.find(wanted)
             depth = len(layer.at) + found - len(layer.prefix)
-            if best is None or depth > best[0]:
-                best = (depth, layer, found, mark)
-        assert best is not None
-        depth, layer, _, mark = best
-        on_key = depth < len(path) or message.startswith(("unknown key", "a name has"))
-        line, column = mark.key if on_key else mark.value
-        if line == 1:
-            column += layer.column
-        return Problem(layer.source.name, line, column, ".".join(path), message)
+            if best is None or depth > best[2]:
+                best = (layer, wanted, depth, mark)
+        assert best is not None  # every scenario begins with a layer for all of it
+        return best
 
     def order(self, problem: Problem) -> tuple[int, int, int]:
         """Sort key: files in the order of layers, then lines."""

@@ -113,7 +113,7 @@ def _entries(node: Any, here: tuple[str, ...]) -> dict[str, Any]:
         return dict(node)
     if isinstance(node, str) and _NAME.match(node):
         return {"use": node}
-    kind = "a list" if isinstance(node, list) else f"the value {node!r}"
+    kind = "a list" if isinstance(node, list) else f"the value {str(node)[:30]!r}"
     raise OverrideError(here, f"{'.'.join(here)} is {kind}, which has no entries; replace it whole")
 
 

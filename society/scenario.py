@@ -5,6 +5,7 @@ key, and answers with a frozen ``Scenario``, or with all that is wrong and where
 """
 
 import contextlib
+import dataclasses
 import functools
 import importlib.resources
 import re
@@ -22,8 +23,7 @@ from society.errors import Problem, ScenarioError, nearest
 from society.files import digest, inside
 from society.frame import Frame, GraphSpec
 from society.layers import Layers, compose, put_all
-from society.overrides import OverrideError, parse_assignment
-
+from society.overrides import OverrideError, parse_assignment, split_path
 from society.yaml_safe import read
 from worlds.registry import entries
 
@@ -52,6 +52,7 @@ class Scenario(Frame):
     _layers: Layers = PrivateAttr()
     _context: Context = PrivateAttr()
     _notes: list[str] = PrivateAttr(default_factory=list)
+    _origin: "_Origin" = PrivateAttr()
 
     @property
     def name(self) -> str:
@@ -123,11 +124,40 @@ class Scenario(Frame):
         }
         found["seeds"] = list(self.seed_list)
         if operational:
-            return {"name": self.name, "folder": str(self.folder), **found}
+            return {"name": self.name, "folder": str(self.folder.resolve()), **found}
         for name in (*_OPERATIONAL, *_REMARKS):
             found.pop(name, None)
         found["groups"] = [[name, group] for name, group in found["groups"].items()]
         return _whole(found | {"files": self.files()})
+
+    def with_changes(
+        self, changes: Mapping[str, Any], told_at: tuple[str, ...] = ("sweep",), label: str = ""
+    ) -> "Scenario":
+        """Return the scenario of one condition: changes over the file, under ``--set``.
+
+        Args:
+          changes: path -> value, in the order in which they are put.
+          told_at: where in the file they stand, so that problems can be shown there.
+          label: of the value among those of a factor.
+
+        Raises:
+          ScenarioError: They do not fit.
+        """
+        tree, layers = self._origin.tree, self._origin.layers
+        problems: list[Problem] = []
+        for text, value in changes.items():
+            try:
+                path = split_path(text)
+            except OverrideError as error:
+                problems.append(layers.problem((*told_at, text), str(error)))
+                continue
+            stands_at = (*told_at, text, *([label] if label else []))
+            layers = layers.under(path, stands_at, stands_at if label else told_at)
+            tree, found = put_all(tree, {path: value}, layers)
+            problems.extend(found)
+        if problems:
+            raise ScenarioError(problems)
+        return _load(tree, layers, self._name, self._origin.sets, self._context.allow_code)
 
     def error(self, path: str, message: str) -> ScenarioError:
         """An error about a dotted path, located in the file that holds it."""
@@ -161,6 +191,15 @@ class Scenario(Frame):
                 component = component.component
             if component is not None and not component.name:
                 yield component
+
+
+@dataclasses.dataclass(frozen=True)
+class _Origin:
+    """A scenario before the command line changed it."""
+
+    tree: dict[str, Any]
+    layers: Layers
+    sets: tuple[str, ...]
 
 
 @functools.cache
@@ -231,6 +270,7 @@ def _load(
     tree: dict[str, Any], layers: Layers, name: str, sets: Sequence[str], allow_code: bool
 ) -> Scenario:
     problems: list[Problem] = []
+    origin = _Origin(tree, layers, tuple(sets))
     for text in sets:
         try:
             path, value, column = parse_assignment(text)
@@ -244,7 +284,9 @@ def _load(
             problems.extend(found)
     tree, found = checks.insert_texts(tree, layers)
     problems.extend(found)
-    return _validate(tree, layers, name, allow_code, problems)
+    scenario = _validate(tree, layers, name, allow_code, problems)
+    scenario._origin = origin
+    return scenario
 
 
 def _validate(
