@@ -45,10 +45,10 @@ class Cooperation(Measure):
     """Cooperation: the share of cooperative acts, overall, at first and by round.
 
     ``cooperation`` is the mean over rounds of #C / #acts, acts as carried out (execution
-    errors included), over the whole run; ``cooperation_initial`` that of first rounds,
-    ``cooperation_final`` that of the last recorded generation, ``cooperation_by_round`` a
-    list over rounds of an episode (up to 512). With ``by: type`` also ``cooperation.NAME``
-    for every strategy: the share of its choices, before execution errors.
+    errors included), over the whole run; ``cooperation_final`` that of the last recorded
+    generation; in repeated games ``cooperation_initial`` that of first rounds, and
+    ``cooperation_by_round`` a list over rounds of an episode (up to 512). With ``by: type``
+    also ``cooperation.NAME`` for every strategy: the share of its choices, before errors.
     Source: Axelrod (1984), The Evolution of Cooperation.
     """
 
@@ -101,9 +101,10 @@ class Cooperation(Measure):
         overall = np.nansum(by_round * count) / played if played else np.nan
         found: dict[str, Any] = {
             "cooperation": float(overall),
-            "cooperation_initial": float(by_round[0]),
             "cooperation_final": _of_last_generation(record, int(acc.steps_a_round)),
         }
+        if len(by_round) > 1:
+            found["cooperation_initial"] = float(by_round[0])
         if len(by_round) > 1 and getattr(record.world, "rounds", 1) <= _MOST_ROUNDS:
             found["cooperation_by_round"] = [float(value) for value in by_round]
         if self.by == "type":

@@ -1,7 +1,7 @@
 """How choices answer what happened last: memory-one chances, reciprocity, temper."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +18,7 @@ from society.measures.counting import (
     zero_counts,
 )
 from worlds.registry import component
+from worlds.tree import doc_field
 from worlds.types import Array
 
 __all__ = ["Reciprocity"]
@@ -48,12 +49,13 @@ class Reciprocity(Measure):
     P(C | other C) - P(C | other D); ``retaliation`` = P(D | own C, other D);
     ``forgiveness`` = P(C | other D); ``contrition`` = P(C | own D, other C); ``niceness`` =
     share of matches in which one was not the first to defect (both at once: neither was
-    nice). All over the whole run, and for each strategy as ``NAME.STRATEGY`` where there
-    are several. NaN where a state never occurred.
+    nice). All over the whole run, and with ``by: type`` for each strategy as
+    ``NAME.STRATEGY``. NaN where a state never occurred.
     Source: Nowak & Sigmund (1993), doi:10.1038/364056a0 (memory-one); Axelrod (1984), ch. 2
     (nice, retaliatory, forgiving).
     """
 
+    by: Literal["none", "type"] = doc_field("none", "also for each strategy")
     streams = True
 
     def check(self, world: Any, groups: tuple[GroupSlice, ...]) -> None:
@@ -107,9 +109,10 @@ class Reciprocity(Measure):
         """Named chances, overall and by strategy."""
         answers, matches = count_of(acc.answers), count_of(acc.matches)
         found = _chances(answers.sum(0), matches.sum(0))
-        labels = labels_of(record.groups)
-        if len(labels) > 1:
-            for label, answer, match in zip(labels, answers, matches, strict=True):
+        if self.by == "type":
+            for label, answer, match in zip(
+                labels_of(record.groups), answers, matches, strict=True
+            ):
                 found |= {f"{key}.{label}": v for key, v in _chances(answer, match).items()}
         return found
 

@@ -24,44 +24,49 @@ __all__ = [
 class StrategyCounts(NamedTuple):
     """How many held each strategy, by recorded generation.
 
-    labels: K names. generation: [G] int. counts: [G, K] float64 individuals.
+    labels: K names. group: [K] int, the group of each. generation: [G] int.
+    counts: [G, K] float64 individuals.
     """
 
     labels: tuple[str, ...]
+    group: np.ndarray
     generation: np.ndarray
     counts: np.ndarray
 
     @property
     def shares(self) -> np.ndarray:
-        """[G, K] shares of the living; 0 where nobody lived."""
-        return self.counts / np.maximum(self.counts.sum(1, keepdims=True), 1)
+        """[G, K] shares among the living of the strategy's group; 0 where nobody lived."""
+        same = (self.group[:, None] == self.group[None, :]).astype(np.float64)
+        return self.counts / np.maximum(self.counts @ same, 1)
 
 
 def strategy_counts(record: Record) -> StrategyCounts:
     """Return the strategies of all groups, generation by generation.
 
-    A group whose minds have no strategies (language agents, learners) is one of its own.
+    A group whose minds have no strategies (language agents, learners) has one: its own.
     """
-    columns = []
-    length = max(
-        (len(v) for k, v in record.generations.items() if k.startswith("types/")), default=1
-    )
-    for group in record.groups:
-        counts = record.generations.get(f"types/{group.name}")
+    columns, owner = [], []
+    found = {name: v for name, v in record.generations.items() if name.startswith("types/")}
+    length = max((len(values) for values in found.values()), default=1)
+    for number, group in enumerate(record.groups):
+        counts = found.get(f"types/{group.name}")
         if counts is None:
             living = float(np.asarray(record.alive)[group.start : group.stop].sum())
             counts = np.full((length, 1), living)
         counts = np.asarray(counts, np.float64)
         columns.append(counts if counts.ndim == 2 else counts[:, None])
+        owner += [number] * columns[-1].shape[1]
     counts = np.concatenate(columns, axis=1) if columns else np.zeros((0, 0))
     index = record.generations.get("index", np.arange(len(counts)))
-    return StrategyCounts(labels_of(record.groups), np.asarray(index, np.int64), counts)
+    return StrategyCounts(
+        labels_of(record.groups), np.array(owner, int), np.asarray(index, np.int64), counts
+    )
 
 
 @component("measure", "strategy_shares")
 @dataclasses.dataclass(frozen=True)
 class StrategyShares(Measure):
-    """Shares of all strategies, in the last generation and on the way.
+    """Shares of all strategies within their group, in the last generation and on the way.
 
     ``share.NAME`` in the last generation; ``strategy_names``; ``strategy_shares``, a row for
     each of at most ``points`` generations, evenly spread, whose numbers are in
@@ -88,25 +93,28 @@ class StrategyShares(Measure):
 @component("measure", "fixation")
 @dataclasses.dataclass(frozen=True)
 class Fixation(Measure):
-    """Fixation: whether, when and by which strategy the whole population was taken over.
+    """Fixation: whether, when and by which strategy a population was taken over.
 
-    ``fixated`` is 1 or 0, ``fixation.NAME`` 1 for the strategy that everybody holds in the
-    last generation, ``fixation_generation`` the first recorded one since which that is so
-    (NaN if nobody fixated). Averaged over replicates these are fixation probabilities.
+    ``fixation.NAME`` is 1 for a strategy that its whole group holds in the last generation,
+    else 0; ``fixated`` is 1 where that is so in every group, and ``fixation_generation`` the
+    first recorded one since which it has been (NaN if it is not). Averaged over replicates
+    these are fixation probabilities.
     Source: Moran (1958), doi:10.1017/S0305004100033193.
     """
 
     def finish(self, acc: Any, record: Record) -> dict[str, Any]:
         """Named indicators."""
         found = strategy_counts(record)
-        shares = found.shares
-        done = shares[-1] >= 1.0 if len(shares) else np.zeros(len(found.labels), bool)
-        values: dict[str, Any] = {"fixated": float(done.any()), "fixation_generation": float("nan")}
-        for label, taken in zip(found.labels, done, strict=True):
-            values[f"fixation.{label}"] = float(taken)
-        if done.any():
-            held = shares[:, int(np.argmax(done))] >= 1.0
-            since = len(held) - int(np.argmin(held[::-1])) if not held.all() else 0
+        held = found.shares >= 1.0
+        num_groups = len(np.unique(found.group))
+        complete = held.sum(1) == num_groups
+        fixated = bool(len(held)) and bool(complete[-1])
+        values: dict[str, Any] = {"fixated": float(fixated), "fixation_generation": float("nan")}
+        for place, label in enumerate(found.labels):
+            values[f"fixation.{label}"] = float(len(held) > 0 and held[-1, place])
+        if fixated:
+            same = complete & (held == held[-1]).all(1)
+            since = 0 if same.all() else len(same) - int(np.argmin(same[::-1]))
             values["fixation_generation"] = float(found.generation[since])
         return values
 
@@ -124,9 +132,10 @@ class Diversity(Measure):
 
     def finish(self, acc: Any, record: Record) -> dict[str, Any]:
         """Return the four numbers."""
-        shares = strategy_counts(record).shares
-        if not len(shares):
+        counts = strategy_counts(record).counts
+        if not len(counts):
             return {}
+        shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
         last = shares[-1]
         return {
             "diversity_richness": hill_number(last, 0),
@@ -159,7 +168,8 @@ class Neutrality(Measure):
         shares, counts = found.shares, found.counts
         follow = np.flatnonzero(np.diff(found.generation) == 1)
         before, after = shares[follow], shares[follow + 1]
-        people = np.broadcast_to(counts[follow + 1].sum(1, keepdims=True), before.shape)
+        same = (found.group[:, None] == found.group[None, :]).astype(np.float64)
+        people = (counts @ same)[follow + 1]
         open_ = (before > 0) & (before < 1)
         p, change, num = before[open_], (after - before)[open_], people[open_]
         values = {

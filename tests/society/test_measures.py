@@ -131,7 +131,7 @@ def test_clones_and_empty_seats_do_not_count():
 
 
 def test_reciprocity_of_tit_for_tat_and_defectors_is_as_computed_by_hand(robin):
-    found = check_measure(Reciprocity(), robin, groups_of(robin))
+    found = check_measure(Reciprocity(by="type"), robin, groups_of(robin))
     # ALLC against ALLD: always C after CD. TFT against ALLD: CD once, then DD twice.
     assert found["p_cd.always_cooperate"] == 1.0
     assert found["p_cc.tit_for_tat"] == 1.0
@@ -154,7 +154,7 @@ def test_reciprocity_needs_answers_to_single_partners():
 def test_who_defects_first_later_is_not_nice_either():
     world = mixed_game(rounds=4, num_slots=2)
     played = play(world, Strategies(mix=("alternator", "grudger")))
-    found = check_measure(Reciprocity(), played, groups_of(played))
+    found = check_measure(Reciprocity(by="type"), played, groups_of(played))
     assert found["niceness.alternator"] == 0.0 and found["niceness.grudger"] == 1.0
 
 
@@ -290,6 +290,19 @@ def test_fixation_says_who_and_since_when():
     open_ = Fixation().finish((), record_of([[4, 0], [3, 1]], ["a", "b"]))
     assert open_["fixated"] == 0 and np.isnan(open_["fixation_generation"])
     assert Fixation().finish((), record_of([[4, 0]], ["a", "b"]))["fixation_generation"] == 0
+
+
+def test_groups_are_taken_over_one_by_one():
+    two = (GroupSlice("rows", 0, 2, ("a", "b")), GroupSlice("columns", 2, 4, ("a", "b")))
+    counts = {"types/rows": np.array([[1, 1], [2, 0]]), "types/columns": np.array([[0, 2], [0, 2]])}
+    record = record_of([[0]], ["x"], groups=two, generations={**counts, "index": np.array([0, 1])})
+    found = Fixation().finish((), record)
+    assert found["fixation.rows.a"] == found["fixation.columns.b"] == found["fixated"] == 1
+    assert found["fixation_generation"] == 1 and found["fixation.rows.b"] == 0
+    assert StrategyShares().finish((), record)["strategy_shares"] == [
+        [0.5, 0.5, 0, 1],
+        [1, 0, 0, 1],
+    ]
 
 
 def test_hill_numbers_count_effective_strategies():
