@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from society.attributes import group_columns
@@ -346,7 +345,7 @@ def _check_fitness(simulation: Simulation, scenario: Scenario) -> None:
     world = dataclasses.replace(simulation.world)
     engine = simulation.engine
     graph = simulation.graphs[0]
-    carry = jax.eval_shape(engine.start, simulation.parts, world, graph, jax.random.PRNGKey(0))
+    carry = jax.eval_shape(engine.start, simulation.parts, world, graph, roots([0])[0])
     num = simulation.population.num_slots
     known = [name for name, value in carry.totals.items() if value.shape == (num,)] + ["reward"]
     if engine.fitness not in known:
@@ -378,6 +377,6 @@ def _all_columns(population: Population) -> dict[str, np.ndarray]:
     return columns
 
 
-def roots(seeds: Sequence[int]) -> Any:
-    """[R, 2] uint32 root keys."""
-    return jnp.stack([jax.random.PRNGKey(seed) for seed in seeds])
+def roots(seeds: Sequence[int]) -> np.ndarray:
+    """[R, 2] uint32 root keys: what ``jax.random.PRNGKey`` makes of each seed."""
+    return np.asarray([(seed >> 32, seed & 0xFFFFFFFF) for seed in seeds], np.uint32)

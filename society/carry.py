@@ -37,7 +37,8 @@ class Carry(NamedTuple):
 
     world: parameters. graph: ties of this replicate, or None. state: of the world.
     minds: per group.
-    actions: [N, ...] what text groups last decided. outbox: channel -> what was last sent.
+    actions: [N, ...] what text groups last decided; pending: channel -> words they say now.
+    outbox: channel -> what everybody sent last, delivered in the next turn.
     alive, newborn: [N] bool. uid: [N] int32. next_uid: int32.
     generation, episode, step, within: int32 scalars; within counts ticks of the generation.
     begun: the episode has been set up. over: the episode has ended before its horizon.
@@ -51,6 +52,7 @@ class Carry(NamedTuple):
     state: Any
     minds: tuple[Mind, ...]
     actions: Any
+    pending: Mapping[str, Array]
     outbox: Mapping[str, Array]
     alive: Array
     newborn: Array

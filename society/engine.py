@@ -79,6 +79,7 @@ class Engine:
             state=(),
             minds=(),
             actions=(),
+            pending={},
             outbox=empty_outbox(parts.channels, self.population.num_slots),
             alive=alive,
             newborn=jnp.zeros_like(alive),
@@ -107,6 +108,7 @@ class Engine:
             state=state,
             minds=tuple(self._mind(parts, carry, root, index) for index in range(len(groups))),
             actions=world.noop() if self.population.text_groups else (),
+            pending=carry.outbox if self.population.text_groups else {},
             totals=jax.tree.map(jnp.zeros_like, totals),
             accs=tuple(measure.begin(world, slices) for measure in self.measures),
         )
@@ -209,7 +211,7 @@ class Engine:
     def talk(self, parts: Parts, carry: Carry, turn: Array) -> Carry:
         """One talk turn: array groups update memory and outbox; the world stands still."""
         _, minds, outbox = self._decide(parts, carry, self.observe(carry), turn)
-        return carry._replace(minds=minds, outbox=outbox)
+        return self._hush(parts, carry._replace(minds=minds, outbox=outbox))
 
     # ---- parts of a tick ------------------------------------------------------------
 
@@ -244,7 +246,7 @@ class Engine:
             over = frozen | jnp.all(done | ~world.observe(state).alive)
             carry = carry._replace(over=over)
         carry = self._accumulate(parts, carry, observation, action, transition, frozen)
-        carry = carry._replace(state=state, minds=minds, outbox=outbox)
+        carry = self._hush(parts, carry._replace(state=state, minds=minds, outbox=outbox))
         return self._forget_actions(world, carry), transition.metrics, frozen
 
     def _decide(
@@ -258,7 +260,7 @@ class Engine:
             if group.is_text:
                 actions.append(jax.tree.map(lambda x, rows=group.rows: x[rows], carry.actions))
                 minds.append(carry.minds[index])
-                sent.append({name: box[group.rows] for name, box in carry.outbox.items()})
+                sent.append({name: box[group.rows] for name, box in carry.pending.items()})
                 continue
             decision = self._act(parts, carry, index, observation, inbox, turn)
             actions.append(decision.action)
@@ -267,6 +269,12 @@ class Engine:
             sent.append({**silence, **decision.outbox})
         outbox = {name: _join([box[name] for box in sent]) for name in carry.outbox}
         return _join(actions), tuple(minds), outbox
+
+    def _hush(self, parts: Parts, carry: Carry) -> Carry:
+        """What text groups said has been sent; they are silent until they say more."""
+        if not carry.pending:
+            return carry
+        return carry._replace(pending=empty_outbox(parts.channels, self.population.num_slots))
 
     def _inbox(self, parts: Parts, carry: Carry, turn: Array) -> Mapping[str, Array]:
         if not parts.channels:

@@ -228,20 +228,26 @@ class Execution:
         return min([*waits, engine.capacity])
 
     async def _host_turns(self, carry: Carry, place: Place, speakers: Speakers) -> Carry:
+        """Turns of talk, then the act: the world itself has not moved yet."""
         moment = self._moment(carry)
-        for turn in range(self.simulation.plan.talk_turns):
-            moment.observation = jax.device_get(await self._on_device(self.machine.observe, carry))
+        last = self.simulation.plan.talk_turns
+        chosen: dict[int, Any] = {}
+        for turn in range(last + 1):
             here = dataclasses.replace(place, turn=turn)
-            await speakers.act(speakers.due(moment, place.step), moment, here, talking=True)
-            carry = await self._on_device(self.machine.talk, carry, turn)
-        moment.observation = jax.device_get(await self._on_device(self.machine.observe, carry))
-        here = dataclasses.replace(place, turn=self.simulation.plan.talk_turns)
-        chosen = await speakers.act(speakers.due(moment, place.step), moment, here)
+            outbox = jax.device_get(carry.outbox)
+            speakers.hear(outbox, moment, here)
+            observation = await self._on_device(self.machine.observe, carry)
+            moment.observation = jax.device_get(observation)
+            due = speakers.due(moment, place.step)
+            chosen = await speakers.act(due, moment, here, talking=turn < last)
+            carry = carry._replace(pending=speakers.said(carry.pending))
+            if turn < last:
+                carry = await self._on_device(self.machine.talk, carry, turn)
         if not chosen:
             return carry
         actions = jax.tree.map(np.array, jax.device_get(carry.actions))
         for slot, action in chosen.items():
-            jax.tree.map(lambda all_, one, s=slot: all_.__setitem__(s, one), actions, action)
+            jax.tree.map(lambda rows, one, s=slot: rows.__setitem__(s, one), actions, action)
         return carry._replace(actions=jax.tree.map(jnp.asarray, actions))
 
     def _moment(self, carry: Carry) -> Moment:

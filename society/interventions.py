@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from society.carry import Carry
-from society.frame import Who
 from society.graphs import edit
 from society.mailbox import Mailboxes
 from society.plan import Plan
@@ -59,7 +58,7 @@ class Scheduled:
     name: str
     what: Intervention
     ticks: tuple[int, ...]
-    who: Who = dataclasses.field(default_factory=Who)
+    who: Any = "everyone"
 
 
 @component("intervention", "message")
@@ -232,23 +231,29 @@ def ticks_of(at: Any, plan: Plan) -> tuple[int, ...]:
 
 
 def choose_slots(
-    who: Who, population: Population, carry: Carry, rng: np.random.Generator
+    who: Any, population: Population, carry: Carry, rng: np.random.Generator
 ) -> np.ndarray:
-    """The living slots that ``who`` names: everyone, a group, or a filtered part of one."""
+    """The living slots that ``who`` names: everyone, a group, or a filtered part of one.
+
+    Args:
+      who: a group's name, "everyone", or {group, where, number, by} as scenarios write it.
+    """
     alive = np.asarray(carry.alive)
+    wanted = who if isinstance(who, Mapping) else {"group": who}
     slots = np.arange(population.num_slots)[alive]
-    if who.group != "everyone":
-        group = next((group for group in population.groups if group.name == who.group), None)
+    name = wanted.get("group", "everyone")
+    if name != "everyone":
+        group = next((group for group in population.groups if group.name == name), None)
         if group is None:
             return slots[:0]  # a group with count 0
         slots = slots[(slots >= group.start) & (slots < group.stop)]
-    for name, value in who.where.items():
+    for name, value in wanted.get("where", {}).items():
         kept = [slot for slot in slots if population.attributes(int(slot)).get(name) == value]
         slots = np.asarray(kept, dtype=int)
-    number = who.number
+    number = wanted.get("number")
     if number is None or number >= len(slots):
         return slots
-    if who.by == "degree":
+    if wanted.get("by") == "degree":
         degree = edit.degrees(carry.graph, population.num_slots)[slots]
         return np.sort(slots[np.argsort(-degree, kind="stable")[:number]])
     return np.sort(rng.choice(slots, size=number, replace=False))

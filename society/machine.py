@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from society.build import Simulation, roots
 from society.carry import Carry, Chunk
@@ -91,13 +92,13 @@ class Machine:
 
 
 def stack(trees: Sequence[Any]) -> Any:
-    """Pytrees with equal shapes as one, with a leading axis."""
-    return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *trees)
+    """Pytrees with equal shapes as one, with a leading axis (NumPy: nothing is compiled)."""
+    return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *trees)
 
 
 def unstack(tree: Any, index: int) -> Any:
-    """One replicate of stacked pytrees."""
-    return jax.tree.map(lambda leaf: leaf[index], tree)
+    """One replicate of stacked pytrees, as NumPy arrays."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[index], jax.device_get(tree))
 
 
 def _mapped(function: Callable, arguments: Any) -> Any:

@@ -178,6 +178,34 @@ class Speakers:
                 self._note(turn, reply, place)
         return actions
 
+    def hear(self, outbox: Mapping[str, np.ndarray], moment: Moment, place: Place) -> None:
+        """Bring the words that array policies said last to the language agents who hear them."""
+        population = self._simulation.population
+        arrays = [slot for slot in range(population.num_slots) if slot not in self._text_slots]
+        for name in self.mail.channels:
+            if name in outbox:
+                self.mail.hear(
+                    name,
+                    outbox[name],
+                    speakers=arrays,
+                    place=place,
+                    uids=moment.uid,
+                    alive=moment.alive,
+                    graph=moment.graph,
+                    names=lambda slot: self._seat(slot, moment).name,
+                )
+
+    def said(self, pending: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The device's pending words with what language agents have just said."""
+        words = self.mail.take_words()
+        changed = dict(pending)
+        for name, by_slot in words.items():
+            if name in changed and by_slot:
+                rows = np.array(changed[name])
+                rows[list(by_slot)] = list(by_slot.values())
+                changed[name] = rows
+        return changed
+
     def _turn(self, slot: int, moment: Moment, place: Place, talking: bool) -> Turn:
         assert moment.observation is not None
         caption = self._caption(slot, moment)

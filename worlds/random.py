@@ -14,6 +14,7 @@ doi:10.1145/2063384.2063405 (Threefry-2x32, 20 rounds).
 
 import zlib
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -32,6 +33,7 @@ __all__ = [
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
+_PAIR = 0x9E3779B9
 
 
 def threefry2x32(key0: Array, key1: Array, x0: Array, x1: Array) -> tuple[Array, Array]:
@@ -102,14 +104,21 @@ def threshold(probability: Array | float) -> Array:
 
 
 def fold(key: Array, *data: Array | int) -> Array:
-    """Return the key for a place in time: fold each number into the key, in order.
+    """Return the key for a place in time: fold numbers into the key, two at a time.
 
-    Equal to ``jax.random.fold_in`` (tested), but fused.
+    One number is folded as ``jax.random.fold_in`` does it, bit for bit. A pair takes one
+    evaluation under a tweaked key, so that folding (0, n) is not folding n. Fused, where
+    ``jax.random`` would run one small kernel for each number.
     """
-    for number in data:
-        word = np.uint32(number) if isinstance(number, int) else number.astype(jnp.uint32)
-        first, second = threefry2x32(key[0], key[1], jnp.zeros_like(word), jnp.asarray(word))
-        key = jnp.stack([first, second])
+    words = [np.uint32(n) if isinstance(n, int) else n.astype(jnp.uint32) for n in data]
+    while words:
+        if len(words) == 1:
+            first, second = threefry2x32(key[0], key[1], jnp.uint32(0), jnp.asarray(words.pop()))
+        else:
+            one, two = jnp.asarray(words.pop(0)), jnp.asarray(words.pop(0))
+            first, second = threefry2x32(key[0] ^ jnp.uint32(_PAIR), key[1], one, two)
+        # Without the barrier XLA computes the whole chain again in each of its consumers.
+        key = jax.lax.optimization_barrier(jnp.stack([first, second]))
     return key
 
 
