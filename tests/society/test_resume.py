@@ -1,0 +1,219 @@
+"""A run that is killed anywhere and resumed ends as if nothing had happened.
+
+The runs are real: the command line in processes of its own, killed by SIGKILL.
+"""
+
+import dataclasses
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from society.checkpoint import checkpoints
+from society.durable import KILLPOINTS
+from society.recorder import RunFolder
+
+DRIVER = Path(__file__).with_name("interruptible.py")
+SCENARIO = (
+    "donor_game",
+    *("--set", "generations=2", "--set", "seeds=2"),
+    *("--set", "world.rounds=3", "--set", "groups.donors.count=4"),
+    *("--set", "backend.malformed_rate=0.4", "--set", "backend.error_rate=0.05"),
+    *("--set", "limits.max_fallback_rate=1"),
+)
+KILLS = int(os.environ.get("SOCIETY_TEST_KILLS", "30"))
+
+
+@dataclasses.dataclass
+class Attempt:
+    """One process: what it printed, how long it took once it was ready, what it asked."""
+
+    code: int
+    summary: dict
+    seconds: float
+    asked: list[str]
+    errors: str
+
+
+def society(tmp_path, *arguments, kill_at="", kill_after_s=None, **variables):
+    """Run the command line, to its end or until it is killed."""
+    log = tmp_path / "asked.log"
+    log.unlink(missing_ok=True)
+    environment = {**os.environ, "SOCIETY_KILL_AT": kill_at, **variables}
+    with (tmp_path / "errors.txt").open("w+") as errors:
+        process = subprocess.Popen(
+            [sys.executable, DRIVER, log, *map(str, arguments), "--json", "--quiet"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        while process.poll() is None and not (tmp_path / "errors.txt").read_bytes():
+            time.sleep(0.01)
+        began = time.monotonic()
+        if kill_after_s is not None:
+            try:
+                process.wait(kill_after_s)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+        output, _ = process.communicate()
+        errors.seek(0)
+        return Attempt(
+            process.returncode,
+            json.loads(output) if output else {},
+            time.monotonic() - began,
+            log.read_text().split() if log.exists() else [],
+            errors.read(),
+        )
+
+
+def journalled(folder):
+    """Hashes of the requests whose answers are in a journal, with how each call went."""
+    path = folder / "journal.sqlite"
+    if not path.exists():
+        return {}
+    database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        rows = database.execute("SELECT request_hash, * FROM calls").fetchall()
+    except sqlite3.OperationalError:  # killed before its tables were made
+        rows = []
+    database.close()
+    return {row[0]: row[1:] for row in rows}
+
+
+def finish(tmp_path, folder, expected, known):
+    """Resume to the end; nothing journalled is asked again or written otherwise."""
+    attempt = society(tmp_path, "resume", folder)
+    assert attempt.code == 0, attempt.errors
+    check_asked(folder, attempt, known)
+    assert without_times(attempt.summary) == without_times(expected.summary)
+    return attempt
+
+
+def check_asked(folder, attempt, known):
+    assert not set(attempt.asked) & set(known), "a journalled answer was asked again"
+    after = journalled(folder)
+    assert {name: after[name] for name in known} == known
+
+
+def without_times(summary):
+    return {name: value for name, value in summary.items() if name not in ("run_dir", "wall_s")}
+
+
+def only_folder(out):
+    (folder,) = [path for path in out.iterdir() if not path.name.startswith(".")]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """The run that nobody interrupts."""
+    tmp_path = tmp_path_factory.mktemp("straight")
+    attempt = society(tmp_path, "run", *SCENARIO, "--out", tmp_path / "runs")
+    assert attempt.code == 0, attempt.errors
+    assert attempt.summary["llm"]["fallbacks"] > 0, "there should be something to go wrong"
+    assert attempt.summary["llm"]["calls"] == len(attempt.asked) == len(set(attempt.asked))
+    return attempt
+
+
+def test_a_run_killed_at_one_write_after_another_ends_the_same(tmp_path, straight):
+    out = tmp_path / "runs"
+    killed = society(tmp_path, "run", *SCENARIO, "--out", out, kill_at="journal.after_commit:6")
+    assert killed.code == -signal.SIGKILL
+    folder = only_folder(out)
+    known = journalled(folder)
+    assert known, "some answers were stored before the kill"
+    for point in (
+        "journal.before_commit:4",
+        "checkpoint.half_written:3",
+        "checkpoint.after_rename:2",
+        "summary.before_rename",
+    ):
+        killed = society(tmp_path, "resume", folder, kill_at=point)
+        assert killed.code == -signal.SIGKILL, killed.errors
+        check_asked(folder, killed, known)
+        known = journalled(folder)
+    newest = checkpoints(folder / "checkpoints")[-1]
+    data = bytearray(newest.read_bytes())
+    data[len(data) // 2] ^= 1
+    newest.write_bytes(data)
+    finish(tmp_path, folder, straight, known)
+
+
+def test_a_finished_run_replays_offline_and_asks_nobody(tmp_path, straight):
+    folder = Path(straight.summary["run_dir"])
+    before = (folder / "journal.sqlite").read_bytes()
+    attempt = society(tmp_path, "replay", folder, SOCIETY_TEST_OFFLINE="1")
+    assert attempt.code == 0, attempt.errors
+    assert attempt.asked == []
+    assert attempt.summary["digest"] == straight.summary["digest"]
+    assert attempt.summary["llm"] == straight.summary["llm"]
+    assert (folder / "journal.sqlite").read_bytes() == before
+
+
+def test_changed_code_is_named_by_step_and_agent(tmp_path, straight):
+    folder = Path(straight.summary["run_dir"])
+    attempt = society(tmp_path, "replay", folder, SOCIETY_TEST_CHANGE="1")
+    assert attempt.code == 1
+    message = attempt.summary["errors"][0]["message"]
+    assert "step 2" in message
+    assert "agent" in message
+    assert "request" in message
+
+
+def test_two_processes_cannot_work_in_one_folder(tmp_path, straight):
+    folder = Path(straight.summary["run_dir"])
+    with RunFolder.open(folder).lock():
+        attempt = society(tmp_path, "resume", folder)
+    assert attempt.code == 1
+    assert f"in use by process {os.getpid()} on" in attempt.summary["errors"][0]["message"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_runs_killed_at_random_moments_end_the_same(tmp_path, straight):
+    rng = random.Random(2024)
+    out, kills, cut = tmp_path / "runs", 0, 0
+    while kills < KILLS:
+        moment = rng.uniform(0, straight.seconds)
+        killed = society(tmp_path, "run", *SCENARIO, "--out", out, kill_after_s=moment)
+        if killed.code == 0:
+            continue
+        kills += 1
+        found = (
+            [path for path in out.iterdir() if not path.name.startswith(".")]
+            if out.exists()
+            else []
+        )
+        for folder in found:
+            known = journalled(folder)
+            cut += 0 < len(known) < straight.summary["llm"]["calls"]
+            finish(tmp_path, folder, straight, known)
+            folder.rename(tmp_path / f"done-{kills}")
+    assert cut >= KILLS // 5, "many kills should fall between the first and the last answer"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("passing", [1, 5])
+@pytest.mark.parametrize("point", KILLPOINTS)
+def test_a_run_killed_at_any_write_point_ends_the_same(tmp_path, straight, point, passing):
+    if passing > 1 and point.startswith(("folder", "summary")):
+        pytest.skip("passed once in a run")
+    out = tmp_path / "runs"
+    killed = society(tmp_path, "run", *SCENARIO, "--out", out, kill_at=f"{point}:{passing}")
+    assert killed.code == -signal.SIGKILL, killed.errors
+    if point == "folder.before_rename":
+        assert all(path.name.startswith(".") for path in out.iterdir())
+        return
+    folder = only_folder(out)
+    finish(tmp_path, folder, straight, journalled(folder))
+    replayed = society(tmp_path, "replay", folder, SOCIETY_TEST_OFFLINE="1")
+    assert replayed.summary["digest"] == straight.summary["digest"]
