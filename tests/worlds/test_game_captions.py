@@ -369,10 +369,10 @@ def test_a_trace_is_told_newest_first_and_ends_where_nobody_had_played():
     text = caption.words(donor_view(trace=trace), seat(0))
     assert text.splitlines()[2] == (
         "In round 2, Eve gave 50% of its units to Cyd. In round 1, Cyd gave 12.5% of its units "
-        "to Bob. Bob had not been a donor before."
+        "to Bob. Bob had not been a donor in this game before."
     )
     nothing = caption.words(donor_view(), seat(0))
-    assert "Eve had not been a donor before." in nothing
+    assert "Eve had not been a donor in this game before." in nothing
     assert "Your name is Agent 0. Round 3 of 12 in game 1 of 2." in nothing
 
 
@@ -386,7 +386,8 @@ def goods(**params):
 def goods_view(phase=0, **changes):
     view = {
         "phase": phase, "round": 1, "share": 1.0, "others": np.float32([0.5, 0.0, -1.0]),
-        "other_slots": np.int32([3, 1, 2]), "income": 24.0, "received": -2.0, "earnings": 50.0,
+        "other_slots": np.int32([3, 1, 2]), "income": 24.0, "received": -2.0, "spent": 1.0,
+        "earnings": 50.0,
     }  # fmt: skip
     return {name: np.asarray(value) for name, value in (view | changes).items()}
 
@@ -466,7 +467,7 @@ def test_strangers_cannot_be_recognised_and_partners_can():
     strangers = goods(punishment="costly").words(goods_view(phase=1), seat(0))
     assert "Agent" not in strangers
     assert "Member 1 put in 10 points. Member 2 put in 0 points. Member 3 abstained." in strangers
-    assert "The others spent 2 points to fine you." in strangers
+    assert "You spent 1 point on others. The others spent 2 points to fine you." in strangers
     partners = goods(matching="partners").words(goods_view(), seat(0))
     assert "Agent 3 put in 10 points. Agent 1 put in 0 points." in partners
 

@@ -41,6 +41,7 @@ class PublicGoodsState:
     seen_slots: [N, group_size - 1] int32, who they were (N = nobody).
     income: [N] float32, of the latest round. earnings: [N] float32, of the whole episode.
     received: [N] float32, points that others spent on one in the latest round.
+    spent: [N] float32, points that one spent on others in the latest round.
     contributed, points: [N] float32, sums over the episode. played: [N] int32, rounds.
     """
 
@@ -53,6 +54,7 @@ class PublicGoodsState:
     income: Array
     earnings: Array
     received: Array
+    spent: Array
     contributed: Array
     points: Array
     played: Array
@@ -173,6 +175,7 @@ class PublicGoods(World[PublicGoodsState]):
             income=zeros,
             earnings=zeros,
             received=zeros,
+            spent=zeros,
             contributed=zeros,
             points=zeros,
             played=jnp.zeros(num, jnp.int32),
@@ -182,8 +185,8 @@ class PublicGoods(World[PublicGoodsState]):
         """Show the latest contributions of those one met, and one's own account.
 
         The view holds ``phase`` (0 contribute, 1 points) and ``round`` [N] int32; ``share``,
-        ``income``, ``received`` and ``earnings`` [N] float32 (shares of the endowment, the
-        rest in points; the first three of the latest round); ``others``
+        ``income``, ``received``, ``spent`` and ``earnings`` [N] float32 (shares of the
+        endowment, the rest in points; all but the last of the latest round); ``others``
         [N, group_size - 1] float32, what one's fellow members contributed (-1 abstained,
         -2 unknown), and ``other_slots`` [N, group_size - 1] int32, who they were (-1 nobody).
         """
@@ -197,6 +200,7 @@ class PublicGoods(World[PublicGoodsState]):
             "other_slots": jnp.where(state.seen_slots < num, state.seen_slots, -1),
             "income": state.income,
             "received": state.received,
+            "spent": state.spent,
             "earnings": state.earnings,
         }
         acting = state.groups.placed & (state.clock < self.horizon)
@@ -249,6 +253,7 @@ class PublicGoods(World[PublicGoodsState]):
                 "other_slots": box(-1, self.num_slots - 1, others, np.int32),
                 "income": box(-np.inf, np.inf, (), np.float32),
                 "received": box(-np.inf, np.inf, (), np.float32),
+                "spent": box(0.0, np.inf, (), np.float32),
                 "earnings": box(-np.inf, np.inf, (), np.float32),
             }
         )
@@ -308,6 +313,7 @@ class PublicGoods(World[PublicGoodsState]):
             income=payoff,
             earnings=state.earnings + payoff,
             received=jnp.zeros_like(payoff),
+            spent=jnp.zeros_like(payoff),
             contributed=state.contributed + jnp.where(joins, share, 0.0),
             points=state.points,
             played=state.played + state.groups.placed,
@@ -342,6 +348,7 @@ class PublicGoods(World[PublicGoodsState]):
             income=state.income + change,
             earnings=state.earnings + change,
             received=received.sum(-1),
+            spent=cost,
             points=state.points + cost,
         )
 

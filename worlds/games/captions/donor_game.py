@@ -7,7 +7,7 @@ import numpy as np
 
 from worlds.captions import Caption, Framing
 from worlds.games.captions.reading import Amount, read_amount, read_answer
-from worlds.games.captions.wording import amount, check_story, exact, unit_words
+from worlds.games.captions.wording import amount, check_story, exact, plural, unit_words
 from worlds.games.donor_game import REFUSED, DonorGame
 from worlds.types import ParseError, Seat
 
@@ -119,7 +119,7 @@ class DonorGameCaption(Caption):
         share = float(action)
         if share < -1.0:
             return f"refuses to play with {partner}"
-        units = f"{amount(abs(share) * float(row['resources']))} {self.unit}"
+        units = plural(amount(abs(share) * float(row["resources"])), self.unit)
         if share < 0.0:
             return f"spends {units} ({amount(-100 * share)}%) on punishing {partner}"
         return f"gives {units} ({amount(100 * share)}%) to {partner}"
@@ -149,7 +149,7 @@ class DonorGameCaption(Caption):
         said = [self._entry(entry, seat) for entry in entries]
         if len(entries) < self.world.trace:
             first = self._name(int(entries[-1][2]), seat) if entries else partner
-            said.append(f"{first} had not been a donor before.")
+            said.append(f"{first} had not been a donor in this game before.")
         return "\n" + " ".join(said)
 
     def _entry(self, entry: np.ndarray, seat: Seat) -> str:
@@ -181,17 +181,17 @@ class DonorGameCaption(Caption):
         if verb == "refuse" and self.refuses and re.fullmatch(r"(?i)|to play.{0,60}", rest):
             return verb, ""
         if verb in ("refuse", "punish") and not (verb == "punish" and self.punishes):
-            raise ParseError(f"you cannot {verb} here; {form}")
+            raise ParseError(f"you cannot {verb} here. {form}")
         if self.punishes and not verb:
-            raise ParseError(f"say whether you donate or punish; {form}")
+            raise ParseError(f"say whether you donate or punish. {form}")
         return verb, rest
 
     def _as_share(self, given: Amount, own: float, form: str) -> float:
         if given.percent:
             if given.value > 100:
-                raise ParseError(f"{given.value:g}% is more than you own; {form}")
+                raise ParseError(f"{given.value:g}% is more than you own. {form}")
             return given.value / 100
         # The agent reads its resources rounded to two decimals, and may answer what it read.
         if given.value > max(own, float(amount(own))):
-            raise ParseError(f"you own {amount(own)} and cannot give up {given.value:g}; {form}")
+            raise ParseError(f"you own {amount(own)} and cannot give up {given.value:g}. {form}")
         return min(given.value / own, 1.0) if own > 0 else 0.0

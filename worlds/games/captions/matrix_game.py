@@ -222,11 +222,11 @@ class MatrixGameCaption(Caption):
         if world.shares_action:
             how = "the mean" if world.neighbour_payoff == "mean" else "the sum"
             return [
-                f"In every {story.round} your choice counts against each of them, and you "
+                f"Every {story.round} your choice counts against each of them, and you "
                 f"{story.gains[0]} {how} of what the single meetings pay."
             ]
         if world.pairs == "random" and world.rematch == "round":
-            return [f"Whom you meet is drawn anew in every {story.round}."]
+            return [f"Whom you meet is drawn anew every {story.round}."]
         return []
 
     def _payoff_line(
@@ -364,7 +364,7 @@ class MatrixGameCaption(Caption):
             if bare.lower() == label.lower():
                 return np.int32(index)
         shown = answer if len(answer) <= 60 else answer[:57] + "..."
-        raise ParseError(f"{shown!r} is not one of the {self.story.option}s; {hint}")
+        raise ParseError(f"{shown!r} is not one of the {self.story.option}s. {hint}")
 
 
 def _labels(framing: Framing, number: int) -> tuple[str, ...]:

@@ -49,13 +49,10 @@ class PublicGoodsCaption(Caption):
         """The game as it is paid."""
         world, unit = self.world, self.unit
         members = "taking part" if self._voluntary else "of the group"
-        strangers = world.matching == "strangers"
         lines = [
-            f"You are in a group of {world.group_size}. There are "
-            f"{plural(str(world.rounds), 'rounds')}.",
-            "The groups are drawn anew in every round, and nobody is told who is in them."
-            if strangers
-            else "The groups stay the same in all rounds.",
+            f"You are in a group of {world.group_size}. There "
+            f"{'is' if world.rounds == 1 else 'are'} {plural(str(world.rounds), 'rounds')}.",
+            *self._groups(),
             f"In every round each member gets {plural(exact(world.endowment), unit)} and "
             "decides how many of them to put into a common account, between none and all. "
             f"You keep what you do not put in{self._steps()}.",
@@ -102,9 +99,10 @@ class PublicGoodsCaption(Caption):
         round_, phase = int(row["round"]), int(row["phase"])
         account = f"So far you have earned {plural(amount(row['earnings']), unit)} in all."
         if round_ >= world.rounds:
-            return "\n".join(["The game is over.", *self._report(row, seat), account])
+            over = "The game is over. In the last round:"
+            return "\n".join([over, *self._report(row, seat), account])
         if phase:
-            now = f"Round {round_ + 1} of {world.rounds}, contributions are made."
+            now = f"Round {round_ + 1} of {world.rounds}, contributions are made:"
             return "\n".join([now, *self._report(row, seat), account])
         now = f"Round {round_ + 1} of {world.rounds}."
         if not round_ or float(row["share"]) == UNKNOWN:
@@ -180,6 +178,13 @@ class PublicGoodsCaption(Caption):
     def _voluntary(self) -> bool:
         return self.world.participation == "voluntary"
 
+    def _groups(self) -> list[str]:
+        if self.world.rounds == 1:
+            return []
+        if self.world.matching == "strangers":
+            return ["The groups are drawn anew in every round; nobody is told who is in them."]
+        return ["The groups stay the same in all rounds."]
+
     def _steps(self) -> str:
         if not self.world.levels:
             return ""
@@ -231,11 +236,14 @@ class PublicGoodsCaption(Caption):
         for name, share in zip(self._names(row, seat), np.asarray(row["others"]), strict=True):
             if share != UNKNOWN:
                 said.append(f"{name[0].upper()}{name[1:]} {self._did(float(share), endowment)}.")
+        if float(row["spent"]):
+            said.append(f"You spent {plural(amount(row['spent']), unit)} on others.")
         received = float(row["received"])
         if received:
             kind = "fine" if received < 0 else "reward"
             said.append(f"The others spent {plural(amount(abs(received)), unit)} to {kind} you.")
-        said.append(f"You earned {plural(amount(row['income']), unit)} in this round.")
+        earned = plural(amount(row["income"]), unit)
+        said.append(f"This earned you {earned}.")
         return [" ".join(said)]
 
     def _did(self, share: float, endowment: float) -> str:
@@ -257,16 +265,16 @@ class PublicGoodsCaption(Caption):
         if _ABSTAIN.fullmatch(answer):
             if self._voluntary:
                 return ABSTAINED
-            raise ParseError(f"you cannot abstain here; {hint}")
+            raise ParseError(f"you cannot abstain here. {hint}")
         units = unit_words("points", self.unit)
         given = read_amount(_CONTRIBUTE.sub("", answer, count=1), units, hint)
         endowment = float(self.world.endowment)
         share = given.value / 100 if given.percent else given.value / endowment
         if share > 1.0:
-            raise ParseError(f"you have {exact(endowment)} to put in, not {answer}; {hint}")
+            raise ParseError(f"you have {exact(endowment)} to put in, not {answer}. {hint}")
         steps = share * (self.world.levels - 1)
         if self.world.levels and abs(steps - round(steps)) > 1e-3:
-            raise ParseError(f"{answer} is not one of the allowed contributions; {hint}")
+            raise ParseError(f"{answer} is not one of the allowed contributions. {hint}")
         return share
 
     def _points(self, answer: str, names: list[str], hint: str) -> tuple[float, ...]:
@@ -277,10 +285,10 @@ class PublicGoodsCaption(Caption):
             entry = _ENTRY.fullmatch(part.strip(" \t*-_`."))
             name = entry["name"].strip(" \t*_`").lower() if entry else ""
             if not entry or name not in points:
-                raise ParseError(f"{part.strip()!r} does not name a member and a number; {hint}")
+                raise ParseError(f"{part.strip()!r} does not name a member and a number. {hint}")
             value = self._signed(entry["verb"], entry["points"].strip(" \t*_`"), hint)
             if points[name] not in (None, value):
-                raise ParseError(f"{name} is named twice with different numbers; {hint}")
+                raise ParseError(f"{name} is named twice with different numbers. {hint}")
             points[name] = value
         return tuple(value or 0.0 for value in points.values())
 
@@ -288,11 +296,11 @@ class PublicGoodsCaption(Caption):
         both = self.punishes and self.rewards
         verb = (verb or "").lower()
         if both and not verb:
-            raise ParseError(f"say for each member whether you fine or reward; {hint}")
+            raise ParseError(f"say for each member whether you fine or reward. {hint}")
         if (verb == "fine" and not self.punishes) or (verb == "reward" and not self.rewards):
-            raise ParseError(f"you cannot {verb} here; {hint}")
+            raise ParseError(f"you cannot {verb} here. {hint}")
         given = read_amount(text, unit_words("points", self.unit), hint)
         if given.percent or given.value > float(self.world.max_points):
-            raise ParseError(f"{text} is not within the limits; {hint}")
+            raise ParseError(f"{text} is not within the limits. {hint}")
         fines = verb == "fine" or (not verb and self.punishes)
         return -given.value if fines else given.value

@@ -73,16 +73,16 @@ def read_amount(answer: str, units: frozenset[str], form: str) -> Amount:
     """
     match = _AMOUNT.fullmatch(answer)
     if not match:
-        raise ParseError(f"{_quoted(answer)} is not an amount; {form}")
+        raise ParseError(f"{_quoted(answer)} is not an amount. {form}")
     value = float(match["number"].replace(",", ""))
     if match["minus"]:
-        raise ParseError(f"{_quoted(answer)} is negative; {form}")
+        raise ParseError(f"{_quoted(answer)} is negative. {form}")
     unit = _OF_WHAT.sub("", " " + (match["unit"] or "").lower().strip()).strip()
     percent = unit in ("%", "percent", "per cent")
     if unit and not percent and unit not in units:
-        raise ParseError(f"{_quoted(answer)} counts something else; {form}")
+        raise ParseError(f"{_quoted(answer)} counts something else. {form}")
     if percent and match["sign"]:
-        raise ParseError(f"{_quoted(answer)} mixes money and percent; {form}")
+        raise ParseError(f"{_quoted(answer)} mixes money and percent. {form}")
     return Amount(value, percent)
 
 
