@@ -75,8 +75,6 @@ def _check(name: str, state: str, found: str, advice: str = "") -> dict[str, str
 
 def _python() -> dict[str, str]:
     found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-    if sys.version_info < (3, 11):
-        return _check("python", "bad", found, "install Python 3.11 or newer")
     return _check("python", "ok", found)
 
 

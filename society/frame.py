@@ -140,8 +140,8 @@ class With(Checked):
         try:
             found = self.model.model_validate({"component": component, **own}, context=context)
         except ValidationError as error:
-            seen = [item["loc"] for item in errors]
-            errors += [item for item in details(error) if item["loc"] not in seen]
+            seen = [item.get("loc") for item in errors]
+            errors += [item for item in details(error) if item.get("loc") not in seen]
         if errors:
             raise ValidationError.from_exception_data(self.kind, errors)
         return found
@@ -411,7 +411,7 @@ def _bare(model: type[Strict], value: Any) -> Any:
     except ValidationError as error:
         found = details(error)
         for item in found:
-            item["loc"] = item.get("loc", ())[1:]
+            item["loc"] = item.get("loc", ())[1:]  # without the name of the one field
         raise ValidationError.from_exception_data("seeds", found) from None
 
 
@@ -470,8 +470,12 @@ class Frame(Strict):
     measures: Annotated[
         tuple[Annotated[Component, Of("measure")], ...], BeforeValidator(as_list)
     ] = Field((), description="added to the world's own measures")
-    record: Record = Field(Record(), description="what a run keeps")
-    limits: Limits = Field(Limits(), description="where a run stops by itself")
+    record: Record = Field(
+        default_factory=lambda: Record.model_validate({}), description="what a run keeps"
+    )
+    limits: Limits = Field(
+        default_factory=lambda: Limits.model_validate({}), description="where a run stops by itself"
+    )
     repro: Literal["strict", "fast"] = Field(
         "strict", description="strict: a seed gives the same bits alone or with others"
     )

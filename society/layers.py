@@ -19,7 +19,8 @@ _DEEPEST = 8
 class Layer:
     """Values at and below the path ``at`` stand in ``source`` at and below ``prefix``.
 
-    column: added to columns of the first line. told_at: the path that messages name, if it is another.
+    column: added to columns of the first line.
+    told_at: the path that messages name, if it is another.
     """
 
     at: tuple[str, ...]

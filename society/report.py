@@ -1,7 +1,7 @@
 """What a person reads at the end of a run: a table of measures, the folder, what to do next."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from rich import box
 from rich.console import Console, Group
@@ -11,7 +11,7 @@ from rich.text import Text
 __all__ = ["print_summary"]
 
 _BARS = "▁▂▃▄▅▆▇█"
-_WIDTH = 32
+_WIDTH = 24
 _MOST_ROWS = 20
 
 
@@ -77,14 +77,14 @@ def _ranking(measures: dict[str, Any]) -> Table | None:
 
 def _measures(measures: Mapping[str, Any], seeds: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, header_style="bold")
-    table.add_column("measure")
+    table.add_column("measure", overflow="fold")
     table.add_column("value", justify="right")
     interval = any(isinstance(value, Mapping) and value.get("ci95") for value in measures.values())
     if interval:
         table.add_column("95 % interval", justify="right")
     detail = any(_is_vector(value) for value in measures.values())
     if detail:
-        table.add_column("course")
+        table.add_column("course", no_wrap=True)
     for name, value in measures.items():
         row = _row(value)
         cells = [_spoken(name), row[0]]
@@ -168,7 +168,7 @@ def _footer(summary: Mapping[str, Any], measures: Mapping[str, Any]) -> Group:
     return Group(*lines)
 
 
-def _is_vector(value: Any) -> bool:
+def _is_vector(value: Any) -> TypeGuard[list[Any]]:
     return (
         isinstance(value, list)
         and bool(value)

@@ -15,6 +15,7 @@ from typing import Any
 
 from society.components import Component
 from society.errors import Problem, ScenarioError, nearest
+from society.frame import Sweep
 from society.scenario import Scenario
 from worlds.framing import Framing
 from worlds.registry import entries
@@ -132,6 +133,11 @@ def _shape_problems(scenario: Scenario) -> Iterator[Problem]:
         message = _factor_problem(values, sweep.method)
         if message:
             yield dataclasses.replace(problem("factors", message), path=f"sweep.factors.{path}")
+    yield from _choice_problems(sweep, problem)
+
+
+def _choice_problems(sweep: Sweep, problem: Callable[[str, str], Problem]) -> Iterator[Problem]:
+    """What is wrong with the method and the names of variants."""
     if sweep.method != "grid" and sweep.samples is None:
         yield problem("method", f"{sweep.method} needs samples: (how many points)")
     if sweep.method == "grid" and sweep.samples is not None:
@@ -255,7 +261,9 @@ def _policy(name: str) -> Extra:
             g for g, group in scenario.groups.items() if group.learner or _is_text(group.policy)
         ]
         changes: Changes = {f"groups.{group}.policy": name for group in minds}
-        changes |= {f"groups.{g}.learner": None for g in minds if scenario.groups[g].learner}
+        changes |= {
+            f"groups.{mind}.learner": None for mind in minds if scenario.groups[mind].learner
+        }
         return {"": changes} if changes and _builds(scenario, changes) else {}
 
     return extra

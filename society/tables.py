@@ -144,7 +144,7 @@ def _read_json(path: Path) -> dict[str, Sequence[Any]]:
 
 def _read_parquet(path: Path) -> dict[str, Sequence[Any]]:
     try:
-        import pyarrow.parquet
+        import pyarrow.parquet  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise ValueError("Parquet needs an extra: pip install 'societylab[data]'") from None
     return dict(table_of_rows(pyarrow.parquet.read_table(path).to_pylist()).columns)

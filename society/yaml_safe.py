@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -200,9 +200,10 @@ class _Builder:
         self.stack.append(_Frame(value, self.put(event, value)))
 
     def key(self, event: Any, frame: _Frame) -> None:
-        if not isinstance(event, yaml.ScalarEvent):
-            hint = ' (quote it: "{{ name }}")' if isinstance(event, yaml.MappingStartEvent) else ""
-            self.fail(event, f"a key must be a text{hint}")
+        if isinstance(event, yaml.MappingStartEvent):
+            self.fail(event, 'a key must be a text (quote it: "{{ name }}")')
+        if isinstance(event, yaml.SequenceStartEvent):
+            self.fail(event, "a key must be a text")
         if event.value == "<<" and event.implicit[0]:
             self.fail(event, "merge keys (<<) are not allowed; use extends")
         if event.value in frame.value:
@@ -215,7 +216,7 @@ class _Builder:
         try:
             return scalar(event.value)
         except ValueError as error:
-            return self.fail(event, str(error), self.here())
+            self.fail(event, str(error), self.here())
 
     def put(self, event: Any, value: Any) -> tuple[str, ...]:
         """Hang a value into the open collection; returns its path."""
@@ -243,7 +244,7 @@ class _Builder:
         last = frame.key[0] if frame.key is not None else str(len(frame.value))
         return (*frame.path, last)
 
-    def fail(self, event: Any, message: str, path: tuple[str, ...] = ()) -> Any:
+    def fail(self, event: Any, message: str, path: tuple[str, ...] = ()) -> NoReturn:
         line, column = _position(event)
         raise ScenarioError(Problem(self.name, line, column, ".".join(path)[:200], message))
 
