@@ -312,15 +312,27 @@ def _triangles(net: Net) -> np.ndarray:
     sizes = np.bincount(low, minlength=net.num).astype(np.int64)
     wedges = int((sizes * (sizes - 1) // 2).sum())
     count = np.zeros(net.num, np.int64)
+    # Most wedges are open: a table of hashes rules them out before the search in the list.
+    bits = min(max(int(16 * len(codes)).bit_length(), 4), 28)
+    seen = np.zeros(1 << bits, bool)
+    seen[_hash(codes, bits)] = True
     for start in range(0, wedges, WEDGES):
         index = np.arange(start, min(start + WEDGES, wedges))
         later, earlier = pairs_in_blocks(index, sizes).T
         wanted = high[earlier] * net.num + high[later]
+        likely = np.flatnonzero(seen[_hash(wanted, bits)])
+        later, earlier, wanted = later[likely], earlier[likely], wanted[likely]
         spot = np.minimum(np.searchsorted(codes, wanted), len(codes) - 1)
         closed = codes[spot] == wanted
         for corner in (low[later[closed]], high[later[closed]], high[earlier[closed]]):
             count += np.bincount(corner, minlength=net.num)
     return count[place]
+
+
+def _hash(codes: np.ndarray, bits: int) -> np.ndarray:
+    """Multiplicative hash to ``bits`` bits (Knuth)."""
+    mixed = codes.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return mixed >> np.uint64(64 - bits)
 
 
 def _rewired(net: Net, number: int) -> list[Net]:
