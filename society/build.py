@@ -1,7 +1,6 @@
 """Scenario -> Simulation: everything that can be wrong is found here, before anything slow."""
 
 import dataclasses
-import functools
 import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -34,9 +33,10 @@ CHUNK_BYTES = 64 * 2**20
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Simulation:
-    """A scenario, ready to run: static structure, components, and what each replicate starts from.
+    """A scenario, ready to run: its structure, components, and what replicates start from.
 
-    world: without its graph. measures: name -> component, in the order of ``engine.measures``.
+    world: without its graph. graphs: one for each replicate, in arrays of equal shapes.
+    measures: name -> component, in the order of ``engine.measures``.
     """
 
     scenario: Scenario
@@ -47,6 +47,7 @@ class Simulation:
     world: Any
     measures: Mapping[str, Measure]
     interventions: tuple[Scheduled, ...]
+    graphs: tuple[Graph, ...]
     rewiring: RewireRule | None = None
     mail_channels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -75,23 +76,6 @@ class Simulation:
         """True where some minds read and write."""
         return bool(self.population.text_groups)
 
-    @functools.cached_property
-    def graphs(self) -> list[Graph]:
-        """The ties among slots of every replicate, in arrays of equal shapes."""
-        made = [
-            make_graph(self.scenario, self.population, seed, dynamic=self.ties_change)
-            for seed in self.seeds
-        ]
-        return edit.align(made) if len(made) > 1 else made
-
-    @property
-    def ties_change(self) -> bool:
-        """True where rewiring or an intervention changes the graph during the run."""
-        changing = (CutTies, AddTies, Rewire)
-        return self.rewiring is not None or any(
-            isinstance(event.what, changing) for event in self.interventions
-        )
-
     def caption(self, world: Any, group: Group) -> Caption:
         """The caption through which a group's minds read the world."""
         return make_caption(world, self.framing(group))
@@ -113,10 +97,14 @@ def build(scenario: Scenario) -> Simulation:
     with scenario.locating("world"):
         world = make_world(scenario, population)
         plan = make_plan(scenario, world)
-    _check_policies(scenario, population, world)
     with scenario.locating("channels"):
         channels, mail_channels, talk_turns = channel_plan(scenario.channels, population)
         plan = dataclasses.replace(plan, talk_turns=talk_turns)
+    rewiring = make_rewiring(scenario)
+    interventions = make_interventions(scenario, plan, world, population, mail_channels)
+    graphs = make_graphs(scenario, population, dynamic=_ties_change(rewiring, interventions))
+    seen = as_arrays(with_graph(world, graphs[0]))
+    _check_policies(scenario, population, seen)
     selection = make_selection(scenario, world)
     transmission = scenario.transmission.build() if scenario.transmission else Copy()
     with scenario.locating("transmission"):
@@ -133,7 +121,10 @@ def build(scenario: Scenario) -> Simulation:
         plan=plan,
         population=population,
         fitness=fitness,
-        spaces=world,
+        spaces=tuple(
+            (seen.action_space(group.start), seen.observation_space(group.start))
+            for group in population.groups
+        ),
         needs_reward=fitness == "reward"
         or any(getattr(measure, "needs_reward", False) for measure in measures.values()),
         may_freeze=world.ends_early,
@@ -149,9 +140,10 @@ def build(scenario: Scenario) -> Simulation:
         parts=as_arrays(parts),
         world=as_arrays(world),
         measures=measures,
-        interventions=make_interventions(scenario, plan, world, population, mail_channels),
+        interventions=interventions,
         mail_channels=mail_channels,
-        rewiring=make_rewiring(scenario),
+        graphs=graphs,
+        rewiring=rewiring,
     )
     _check_fitness(simulation, scenario)
     return simulation
@@ -221,23 +213,40 @@ def make_plan(scenario: Scenario, world: Any) -> Plan:
     )
 
 
-def make_graph(
-    scenario: Scenario, population: Population, seed: int, *, dynamic: bool = False
-) -> Graph:
-    """Ties among all slots in one replicate; a complete graph stays implicit."""
+def make_graphs(
+    scenario: Scenario, population: Population, *, dynamic: bool = False
+) -> tuple[Graph, ...]:
+    """Ties among all slots, one graph a replicate; a complete graph stays implicit."""
     spec = scenario.graph
     if spec is None:
-        return Graph(num_slots=population.num_slots, complete=True)
+        return (Graph(num_slots=population.num_slots, complete=True),) * len(scenario.seed_list)
     with scenario.locating("graph"):
-        return build_graph(
-            spec.rule.build(),
-            population.num_slots,
-            assign=spec.assign,
-            seed=seed if spec.seed is None else spec.seed,
-            columns=_all_columns(population),
-            present=None if population.alive().all() else population.alive(),
-            dynamic=dynamic,
-        )
+        rule = spec.rule.build()
+        made = [
+            build_graph(
+                rule,
+                population.num_slots,
+                assign=spec.assign,
+                seed=seed if spec.seed is None else spec.seed,
+                columns=_all_columns(population),
+                present=None if population.alive().all() else population.alive(),
+                dynamic=dynamic,
+            )
+            for seed in scenario.seed_list
+        ]
+    return tuple(edit.align(made) if len(made) > 1 else made)
+
+
+def with_graph(world: Any, graph: Graph) -> Any:
+    """The world as a replicate with these ties sees it."""
+    fields = {field.name for field in dataclasses.fields(world)}
+    return dataclasses.replace(world, graph=graph) if "graph" in fields else world
+
+
+def _ties_change(rewiring: RewireRule | None, interventions: Sequence[Scheduled]) -> bool:
+    """True where rewiring or an intervention changes the graph during the run."""
+    changing = (CutTies, AddTies, Rewire)
+    return rewiring is not None or any(isinstance(event.what, changing) for event in interventions)
 
 
 def make_rewiring(scenario: Scenario) -> RewireRule | None:
@@ -342,7 +351,7 @@ def _check_policies(scenario: Scenario, population: Population, world: Any) -> N
 def _check_fitness(simulation: Simulation, scenario: Scenario) -> None:
     if simulation.parts.selection is None:
         return
-    world = dataclasses.replace(simulation.world)
+    world = simulation.world
     engine = simulation.engine
     graph = simulation.graphs[0]
     carry = jax.eval_shape(engine.start, simulation.parts, world, graph, roots([0])[0])

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import gymnasium
 import jax
 import jax.numpy as jnp
 
@@ -50,7 +51,7 @@ STREAMS = ("world", "init", "selection", "transmission", "channels")
 class Engine:
     """The compiled functions of one scenario; holds only what is static.
 
-    fitness: name of the outcome that selection reads. spaces: a world to take spaces from.
+    fitness: name of the outcome that selection reads. spaces: (action, observation) of each group.
     capacity: most ticks of a chunk. may_freeze: episodes can end before their horizon.
     host_births: text minds exist, so generations change on the host.
     """
@@ -58,7 +59,7 @@ class Engine:
     plan: Plan
     population: Population
     fitness: str
-    spaces: Any
+    spaces: tuple[tuple[gymnasium.Space, gymnasium.Space], ...]
     needs_reward: bool = False
     may_freeze: bool = False
     selects: bool = False
@@ -120,8 +121,8 @@ class Engine:
             num=group.size,
             start=group.start,
             world=placed(carry),
-            action_space=self.spaces.action_space(group.start),
-            observation_space=self.spaces.observation_space(group.start),
+            action_space=self.spaces[index][0],
+            observation_space=self.spaces[index][1],
             attributes={
                 name: column for name, column in group.columns.items() if column.dtype.kind in "bif"
             },

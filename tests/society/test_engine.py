@@ -137,7 +137,7 @@ def simulate(
         plan,
         population,
         "score",
-        world,
+        ((world.action_space(0), world.observation_space(0)),) * groups,
         needs_reward=True,
         may_freeze=world.ends_early,
         selects=True,
@@ -247,7 +247,8 @@ def test_replicates_run_together_are_the_replicates_alone() -> None:
     plan, world, policy = PLANS["episodes"], Ring(), Coins()
     population = Population((Group("g", policy, 0, NUM, NUM),))
     parts = as_arrays(Parts((policy,), WorstCopiesBest(), Copy(), {}))
-    engine = Engine(plan, population, "score", world, selects=True, capacity=32)
+    spaces = ((world.action_space(0), world.observation_space(0)),)
+    engine = Engine(plan, population, "score", spaces, selects=True, capacity=32)
     world = as_arrays(world)
 
     def run(root: Array) -> tuple[Carry, Chunk]:
