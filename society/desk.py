@@ -208,7 +208,8 @@ class Desk:
         """Run minds side by side, each on its own seat; results in the order given.
 
         If one fails, the others are let finish what they have asked and may ask nothing more;
-        then the first failure is raised.
+        then the first failure is raised. Called without a seat (by whoever runs everything),
+        it first waits until all that was asked has arrived and is stored.
         """
         if not minds:
             return []
@@ -226,6 +227,8 @@ class Desk:
             raise
         failures = [error for task in tasks if (error := _failure(task)) is not None]
         if failures:
+            if caller is None:
+                await self.drain()
             first = next((e for e in failures if not isinstance(e, StoppedError)), None)
             raise first or self._stopped or failures[0]
         return [task.result() for task in tasks]
