@@ -1,0 +1,57 @@
+"""Every shipped scenario runs, shortened, and comes to the summary that was looked at.
+
+Run with UPDATE_GOLDEN=1 to write the summaries anew, then read what changed.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from society.run import replay_run, run_scenario
+from society.scenario import load_scenario, shipped
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "scenarios"
+SHORT = {
+    "axelrod_tournament": ["world.rounds=20"],
+    "cooperation_on_networks": ["generations=30", "groups.players.count=100"],
+    "donor_game": ["generations=2", "world.rounds=4", "groups.donors.count=6", "seeds=2"],
+    "moran_fixation": ["generations=60", "seeds=8", "record.every=20"],
+    "ordinal_2x2_games": ["generations=30", "seeds=2"],
+    "public_goods_punishment": ["generations=30", "groups.players.count=20", "seeds=2"],
+    "quickstart": ["generations=6", "groups.people.count=30", "seeds=2"],
+}
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_a_shipped_scenario_comes_to_its_golden_summary(name: str, tmp_path: Path) -> None:
+    assert name in SHORT, f"say in SHORT how the scenario {name} is shortened"
+    summary = run_scenario(load_scenario(name, SHORT[name]), tmp_path)
+    assert summary["status"] == "ok", summary.get("reason")
+    found = {
+        "steps": summary["steps"],
+        "llm": {key: summary["llm"][key] for key in ("calls", "faults", "fallbacks")},
+        "measures": _rounded(summary["measures"]),
+    }
+    path = GOLDEN / f"{name}.json"
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+    assert found == json.loads(path.read_text())
+    if name in ("donor_game", "moran_fixation"):
+        again = replay_run(summary["run_dir"])
+        assert again["digest"] == summary["digest"]
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict) and "ci95" in value:
+        return _rounded({"mean": value["mean"], "n": value["n"]})
+    if isinstance(value, dict):
+        return {str(key): _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    return value
