@@ -45,6 +45,16 @@ def with_players(world, number):
 
 
 @jax.jit
+def outcome(world, state):
+    return world.outcome(state)
+
+
+@jax.jit
+def look(world, state):
+    return world.observe(state)
+
+
+@jax.jit
 def play(world, key, actions):
     """Play [T, N] actions: the last state, and observations and transitions of every step."""
 
@@ -74,7 +84,7 @@ def donors(observation, world):
 def test_constant_donors_end_where_the_published_code_ends(fraction, key):
     world = game("published")
     state, _ = constant(world, fraction, key)
-    resources = np.asarray(world.outcome(state)["resources"], np.float64)
+    resources = np.asarray(outcome(world, state)["resources"], np.float64)
     expected = PUBLISHED[fraction]
     found = (resources.mean(), resources.min(), resources.max())
     np.testing.assert_allclose(found, expected, rtol=1e-4)
@@ -90,7 +100,7 @@ def test_defect_4_corrected_donors_alternate_and_full_donation_doubles_every_rou
     world = game()
     state, (observation, *_) = constant(world, 1.0)
     assert donors(observation, world) == "ABABABABABAB" + "BABABABABABA"
-    np.testing.assert_allclose(world.outcome(state)["resources"], 30720.0)
+    np.testing.assert_allclose(outcome(world, state)["resources"], 30720.0)
 
 
 @pytest.mark.parametrize("protocol", ["published", "corrected"])
@@ -115,7 +125,7 @@ def test_defect_5_published_results_ignore_game_1_and_corrected_results_do_not()
             actions = np.full((24, 12), 0.5, np.float32)
             actions[:12] = first_share
             state, _ = play(world, jax.random.PRNGKey(0), jnp.asarray(actions))
-            results.append(np.asarray(world.outcome(state)["resources"]))
+            results.append(np.asarray(outcome(world, state)["resources"]))
             np.testing.assert_allclose(np.asarray(state.first_resources) == 10.0, first_share == 0)
         assert np.array_equal(*results) == (protocol == "published")
 
@@ -138,14 +148,14 @@ def test_defect_6_corrected_punishment_takes_twice_what_it_costs_but_not_below_z
     _, (_, _, after) = play(world, key, jnp.full((24, 12), -1.0))
     assert np.all(np.asarray(after.resources) >= 0)
     np.testing.assert_allclose(np.asarray(after.resources[0])[~acting], 0.0)
-    np.testing.assert_allclose(world.outcome(state)["donated_fraction"], 0.0)
+    np.testing.assert_allclose(outcome(world, state)["donated_fraction"], 0.0)
 
 
 def test_without_punishment_a_negative_share_gives_nothing():
     world = game()
     state, (_, transition, _) = constant(world, -1.0)
     np.testing.assert_array_equal(transition.reward, 0.0)
-    np.testing.assert_array_equal(world.outcome(state)["resources"], 10.0)
+    np.testing.assert_array_equal(outcome(world, state)["resources"], 10.0)
 
 
 def test_game_2_starts_from_fresh_resources_traces_and_reputations():
@@ -176,7 +186,7 @@ def test_a_trace_follows_the_chain_of_partners_and_not_the_donors_own_history():
 def test_nobody_acts_after_the_last_round():
     world = game()
     state, (_, transition, _) = constant(world, 0.5)
-    last = world.observe(state)
+    last = look(world, state)
     assert not last.acting.any() and last.alive.all()
     assert transition.terminated[-1].all() and not transition.terminated[:-1].any()
 
@@ -193,7 +203,7 @@ def test_absent_slots_never_play_and_an_odd_one_sits_out(protocol):
         assert np.all(np.asarray(transition.reward)[:, ~held] == 0)
         partners = np.asarray(observation.view["partner"])
         assert set(partners[partners >= 0]) <= set(np.flatnonzero(held))
-        assert np.all(np.asarray(world.outcome(state)["resources"])[~held] == 0)
+        assert np.all(np.asarray(outcome(world, state)["resources"])[~held] == 0)
 
 
 def test_every_view_lies_in_the_observation_space():
@@ -280,6 +290,7 @@ def judge(donor, recipient, given, protocol):
 
 def check_against_copy(world, players, key, actions):
     state, (_, _, after) = play(world, key, jnp.asarray(actions))
+    after = jax.tree.map(np.asarray, after)
     rounds = world.rounds
     people = [Player(slot) for slot in range(players)]
     ranked = [people[slot] for slot in np.asarray(state.order) if slot < players]
@@ -292,24 +303,20 @@ def check_against_copy(world, players, key, actions):
             play_round(pairs, round_, actions[step], world.protocol)
             if step + 1 == rounds:
                 continue  # the world already shows game 2
-            found = np.asarray(after.resources[step])[:players]
-            expected = [person.resources for person in people]
-            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
             standing = [-1.0 if p.reputation is None else p.reputation for p in people]
-            np.testing.assert_allclose(
-                np.asarray(after.reputation[step])[:players], standing, rtol=1e-4, atol=1e-5
-            )
-            for person in people:
-                rows = np.asarray(after.trace[step, person.name])
-                rows = [row for row in rows if row[0] >= 0]
-                assert len(rows) == len(person.trace)
-                for row, entry in zip(rows, person.trace, strict=True):
-                    np.testing.assert_allclose(row, entry, atol=1e-6)
+            traces = [(p.trace + [(-1,) * 4] * 3)[:3] for p in people]
+            for found, expected in (
+                (after.resources, [person.resources for person in people]),
+                (after.reputation, standing),
+                (after.trace, traces),
+            ):
+                found = found[step, :players]
+                assert np.allclose(found, expected, rtol=1e-4, atol=1e-4), (step, found, expected)
 
 
 @pytest.mark.parametrize("protocol", EXTRAS)
 @pytest.mark.parametrize("players", [10, 12])
-@settings(max_examples=10)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 2**31 - 1))
 def test_any_play_agrees_with_a_plain_python_copy(protocol, players, seed):
     world = with_players(game(protocol), players)
