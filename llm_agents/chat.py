@@ -18,7 +18,7 @@ from worlds.framing import Framing
 from worlds.messages import render_messages
 from worlds.policy import Ask, TextPolicy
 from worlds.registry import component
-from worlds.text_safety import neutralise
+from worlds.text_safety import defuse, neutralise
 from worlds.tree import doc_field
 from worlds.types import Birth, Draft, ParseError, Reply, Seat, Turn
 
@@ -167,12 +167,12 @@ class Chat(TextPolicy):
         scored = turn.options is not None and self.reasoning in ("direct", "scot")
         template = self.reasoning if self.reasoning in ("justify", "cot") else "direct"
         channel = _inline_channel(turn) if template != "direct" else ""
-        question = self._prompts().render(
+        question = self._prompts().render_again(
             template,
             question=turn.question,
             options=turn.options or (),
             hint=turn.answer_hint,
-            talk=[channel] if channel else [],
+            talk=(channel,) if channel else (),
         )
         messages = view.messages(question, prediction)
         form = "" if template == "direct" else _ANSWER_LINE
@@ -194,7 +194,7 @@ class Chat(TextPolicy):
 
     async def _predict(self, ask: Ask, view: "_View") -> str:
         turn = view.turn
-        question = self._prompts().render(
+        question = self._prompts().render_again(
             "predict",
             question=turn.question,
             options=turn.options or (),
@@ -239,7 +239,7 @@ class Chat(TextPolicy):
         return self._prompts().render_text(self.persona, "persona", **values)
 
     def _messages(self, mind: Any, rules: str, user: str) -> tuple[ChatMessage, ...]:
-        system = self._prompts().render("system", persona=mind["persona"], rules=rules)
+        system = self._prompts().render_again("system", persona=mind["persona"], rules=rules)
         return (ChatMessage("system", system), ChatMessage("user", user))
 
     def _request(
@@ -290,7 +290,7 @@ class Chat(TextPolicy):
         did = [said] if said else []
         did += [f"(on {draft.channel}) {one_line(draft.text, 300)}" for draft in drafts]
         entry = {
-            "saw": neutralise(turn.text)[: self.context.entry],
+            "saw": defuse(turn.text)[: self.context.entry],
             "heard": render_messages(turn.inbox)[: self.context.entry] if turn.inbox else "",
             "did": "; ".join(did),
         }
@@ -328,16 +328,16 @@ class _View:
         """The conversation that ends with a question."""
         user = self.policy._prompts().render(
             "turn",
-            strategy=one_line(self.mind["strategy"]),
+            strategy=self.mind["strategy"],
             history=self.history,
             left_out=self.left_out,
             inbox=self.inbox,
             unread=self.unread,
-            text=self.turn.text,
+            text=defuse(self.turn.text),
             prediction=prediction,
-            ask=ask,
+            ask=defuse(ask),
         )
-        return self.policy._messages(self.mind, self.turn.rules, user)
+        return self.policy._messages(self.mind, defuse(self.turn.rules), user)
 
     def context(self, part: str, **more: Any) -> dict[str, Any]:
         """The same for scripted backends."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import jinja2.exceptions
 import jinja2.sandbox
 
 __all__ = ["PromptError", "Prompts", "shortened"]
@@ -32,6 +33,8 @@ class Prompts:
             autoescape=False,
         )
         self._compiled: dict[str, jinja2.Template] = {}
+        # Rules, personas and questions repeat; rendering costs as much as the rest of a turn.
+        self.render_again = functools.lru_cache(maxsize=8192)(self.render)
 
     @classmethod
     def shipped(cls, replaced: Mapping[str, str] | None = None) -> "Prompts":
@@ -53,7 +56,7 @@ class Prompts:
             if found is None:
                 found = self._compiled[template] = self._environment.get_template(template)
             return found.render(values).strip()
-        except (jinja2.TemplateError, jinja2.sandbox.SecurityError) as error:
+        except (jinja2.TemplateError, jinja2.exceptions.SecurityError) as error:
             raise PromptError(_explain(template, error, values)) from error
         except (TypeError, OverflowError) as error:
             raise PromptError(f"prompt {template!r}: {error}") from error
@@ -62,7 +65,7 @@ class Prompts:
         """Fill in a template that is given as text (a persona)."""
         try:
             return self._from_text(source).render(values).strip()
-        except (jinja2.TemplateError, jinja2.sandbox.SecurityError) as error:
+        except (jinja2.TemplateError, jinja2.exceptions.SecurityError) as error:
             raise PromptError(_explain(what, error, values)) from error
         except (TypeError, OverflowError) as error:
             raise PromptError(f"prompt {what!r}: {error}") from error

@@ -72,7 +72,7 @@ async def _check_choose(backend: Backend) -> None:
     for response in responses:
         if response.error is not None:
             continue
-        assert response.choice in range(len(_OPTIONS)), (
+        assert response.choice is not None and 0 <= response.choice < len(_OPTIONS), (
             f"choice is {response.choice!r}; it must be an index of the {len(_OPTIONS)} options, "
             "or the response must hold an error of kind not_an_option"
         )

@@ -411,7 +411,9 @@ class Desk:
         gave none after all, the answer is a sample that belongs to one seed; the others ask
         for their own.
         """
-        if len(group) == 1 or _stopping(outcome, "") or outcome.option_logprobs is not None:
+        if len(group) == 1 or not isinstance(outcome, Response):
+            return group
+        if _stopping(outcome, "") is not None or outcome.option_logprobs is not None:
             return group
         first = group[0]
         for call in group[1:]:
