@@ -6,10 +6,7 @@ all of it. Nothing in a file names code: reading one can only make plain values,
 instances of classes that the caller passes.
 """
 
-import hashlib
 import logging
-import mmap
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +15,7 @@ from typing import Any, NamedTuple
 from society.durable import WriteError, killpoint, sync_folder, write_atomically
 from society.tree_codec import (
     CheckpointError,
+    UnsoundError,
     chunks,
     decode,
     encode,
@@ -28,6 +26,7 @@ from society.tree_codec import (
 __all__ = [
     "CheckpointError",
     "Found",
+    "UnsoundError",
     "WriteError",
     "checkpoints",
     "decode",
@@ -106,11 +105,13 @@ def newest_sound(
     if name is None and len(names) > 1:
         raise ValueError(f"{folder} holds several series, name one of: {', '.join(names)}")
     for path in reversed(checkpoints(folder, name)):
-        reason = _damage(path)
-        if reason is None:
-            return Found(path, _read(path, classes), tuple(unsound))
-        unsound.append(f"checkpoint {path.name} is unsound ({reason}); using the one before")
-        _log.warning("%s", unsound[-1])
+        try:
+            return Found(path, decode(path.read_bytes(), classes), tuple(unsound))
+        except (UnsoundError, OSError) as error:
+            unsound.append(f"checkpoint {path.name} is unsound ({error}); using the one before")
+            _log.warning("%s", unsound[-1])
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error}") from error
     return Found(None, None, tuple(unsound))
 
 
@@ -198,25 +199,3 @@ def _parts(path: Path) -> re.Match[str]:
     match = _NAME.match(path.name)
     assert match is not None
     return match
-
-
-def _damage(path: Path) -> str | None:
-    """What is wrong with the bytes of a file, or None."""
-    try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size <= 32:
-                return f"{size} bytes"
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                with memoryview(data) as view, view[:-32] as body:
-                    whole = hashlib.sha256(body).digest() == bytes(view[-32:])
-    except OSError as error:
-        return f"cannot be read: {error.strerror or error}"
-    return None if whole else "its SHA-256 does not match"
-
-
-def _read(path: Path, classes: Iterable[type]) -> Any:
-    try:
-        return decode(path.read_bytes(), classes)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error

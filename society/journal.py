@@ -55,6 +55,7 @@ _APPLICATION = 0x534F4349  # "SOCI", in the header of the file
 
 Result = TypeVar("Result")
 _CALL = TABLES["calls"].select(TABLES["calls"].columns[8:])
+_NUMBERED = f"{_CALL.partition(' WHERE ')[0]} WHERE rowid = ?"
 _pack_clock = struct.Struct("<4q").pack
 
 
@@ -73,8 +74,9 @@ class Journal:
         self._lock = threading.RLock()
         self._pending: dict[str, list[tuple]] = {name: [] for name in TABLES}
         self._sums: list[int] | None = None
-        # replicate -> (generation, keys of its calls): a question not yet asked costs no query.
-        self._asked: dict[int, tuple[int, set[tuple]]] = {}
+        # replicate -> (generation, key -> row number of its calls): a question that was not
+        # asked yet costs no query. A row number is None where this process added the row.
+        self._asked: dict[int, tuple[int, dict[tuple, int | None]]] = {}
 
     @classmethod
     def open(cls, path: str | Path, readonly: bool = False) -> "Journal":
@@ -113,9 +115,12 @@ class Journal:
         """
         try:
             with self._lock:
-                if key not in self._asked_in(key.replicate, key.generation):
+                asked = self._asked_in(key.replicate, key.generation)
+                if key not in asked:
                     return None
-                row = self._database.execute(_CALL, key).fetchone()
+                number = asked[key]
+                query, values = (_CALL, key) if number is None else (_NUMBERED, (number,))
+                row = self._database.execute(query, values).fetchone()
         except sqlite3.DatabaseError as error:
             raise JournalError(f"{self.path} is damaged: {error}") from error
         if row is None:
@@ -306,19 +311,18 @@ class Journal:
 
     # ---- inside ---------------------------------------------------------------------
 
-    def _asked_in(self, replicate: int, generation: int) -> set[tuple]:
+    def _asked_in(self, replicate: int, generation: int) -> dict[tuple, int | None]:
         """Keys of the stored calls of a generation; one generation a replicate is kept."""
-        held, keys = self._asked.get(replicate, (None, set()))
+        held, asked = self._asked.get(replicate, (None, {}))
         if held != generation:
             columns = ", ".join(TABLES["calls"].key)
-            keys = set(
-                self._database.execute(
-                    f"SELECT {columns} FROM calls WHERE replicate = ? AND generation = ?",
-                    (replicate, generation),
-                )
+            rows = self._database.execute(
+                f"SELECT {columns}, rowid FROM calls WHERE replicate = ? AND generation = ?",
+                (replicate, generation),
             )
-            self._asked[replicate] = generation, keys
-        return keys
+            asked = {row[:-1]: row[-1] for row in rows}
+            self._asked[replicate] = generation, asked
+        return asked
 
     def _add(self, table: str, rows: Iterable[tuple]) -> None:
         made = list(rows)
@@ -402,9 +406,9 @@ class Journal:
     def _count(self, added: dict[str, list[tuple] | None]) -> None:
         """Keep the index and the sums up to date with rows that are now stored."""
         for row in self._pending["calls"]:
-            held, keys = self._asked.get(row[0], (None, set()))
+            held, asked = self._asked.get(row[0], (None, {}))
             if held == row[1]:
-                keys.add(row[:8])
+                asked.setdefault(row[:8])
         if self._sums is None or not added:
             return
         calls, events = added.get("calls", []), added.get("events", [])

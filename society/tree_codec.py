@@ -17,7 +17,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-__all__ = ["CheckpointError", "chunks", "decode", "encode", "known_classes"]
+__all__ = ["CheckpointError", "UnsoundError", "chunks", "decode", "encode", "known_classes"]
 
 MAGIC = b"SOCTREE\n"
 VERSION = 1
@@ -33,6 +33,10 @@ _PLAIN_INTS = 1 << 63  # JSON readers other than ours lose digits beyond
 
 class CheckpointError(ValueError):
     """Bytes are not a sound tree, or not the tree that was asked for."""
+
+
+class UnsoundError(CheckpointError):
+    """Bytes are missing or changed."""
 
 
 def encode(tree: Any) -> bytes:
@@ -74,12 +78,12 @@ def decode(data: bytes, classes: Iterable[type] = ()) -> Any:
       classes: the named tuples and dataclasses that may be made; see ``known_classes``.
 
     Raises:
-      CheckpointError: The bytes were changed or cut, are of another version, or hold a
-        class that was not passed.
+      UnsoundError: The bytes were changed or cut.
+      CheckpointError: They are of another version, or hold a class that was not passed.
     """
     body = memoryview(data)[:-32]
     if len(body) < len(MAGIC) + _HEAD.size or hashlib.sha256(body).digest() != data[-32:]:
-        raise CheckpointError("bytes are missing or changed: the SHA-256 does not match")
+        raise UnsoundError("bytes are missing or changed: the SHA-256 does not match")
     if bytes(body[: len(MAGIC)]) != MAGIC:
         raise CheckpointError("this is not a checkpoint")
     version, length = _HEAD.unpack_from(body, len(MAGIC))
