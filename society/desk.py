@@ -16,12 +16,11 @@ run can be resumed there.
 import asyncio
 import contextvars
 import dataclasses
-import hashlib
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from llm_agents.backends.base import (
     Backend,
@@ -29,49 +28,25 @@ from llm_agents.backends.base import (
     LimitReachedError,
     Request,
     Response,
-    Usage,
     canonical,
     hash_of,
     request_hash,
-    sample_option,
 )
-from society.journal_rows import CallKey, Divergence, StoredCall
-from worlds.redact import redact
+from society.desk_rows import (
+    CallPlace,
+    JournalLike,
+    StoppedError,
+    anew,
+    own_answer,
+    request_seed,
+    stopping_error,
+    stored_call,
+)
+from society.journal_rows import CallKey, Divergence
 
-__all__ = ["Asker", "Desk", "JournalLike", "Place", "StoppedError", "request_seed"]
+__all__ = ["Asker", "Desk", "StoppedError"]
 
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _encode_loosely = json.JSONEncoder(sort_keys=True, default=str).encode
-
-
-class Place(NamedTuple):
-    """Where in a run something is asked."""
-
-    replicate: int
-    generation: int
-    episode: int
-    step: int
-    turn: int = 0
-
-
-class JournalLike(Protocol):
-    """What the desk needs of ``society.journal.Journal``."""
-
-    def call(self, key: CallKey) -> StoredCall | None:
-        """The stored call, or None."""
-        ...
-
-    def add_calls(self, rows: Sequence[StoredCall]) -> None:
-        """Buffer calls."""
-        ...
-
-    def flush(self) -> None:
-        """Store what is buffered in one commit."""
-        ...
-
-
-class StoppedError(RuntimeError):
-    """The desk has stopped because of an earlier failure, which the run reports instead."""
 
 
 class _Seat:
@@ -137,7 +112,7 @@ class Asker:
 
     __slots__ = ("_backend", "_desk", "_ordinals", "_place", "_uid")
 
-    def __init__(self, desk: "Desk", place: Place, uid: int, backend: str) -> None:
+    def __init__(self, desk: "Desk", place: CallPlace, uid: int, backend: str) -> None:
         self._desk, self._place, self._uid, self._backend = desk, place, uid, backend
         self._ordinals: dict[str, int] = {}
 
@@ -191,7 +166,7 @@ class Desk:
         if backend not in self._backends:
             known = ", ".join(sorted(self._backends)) or "none"
             raise ValueError(f"no backend is called {backend!r}; this desk has {known}")
-        return Asker(self, Place(*place), uid, backend)
+        return Asker(self, CallPlace(*place), uid, backend)
 
     @asynccontextmanager
     async def seat(self) -> AsyncIterator[None]:
@@ -380,15 +355,17 @@ class Desk:
         for group, outcome in arrived:
             self._asked.pop((group[0].backend, group[0].merge), None)
             group = self._split(group, outcome)
-            error = _stopping(outcome, group[0].backend)
+            error = stopping_error(outcome, group[0].backend)
             for index, call in enumerate(group):
                 if error is None:
                     assert isinstance(outcome, Response)
-                    answered.append((call, _own(outcome, call.request, first=index == 0)))
+                    answered.append((call, own_answer(outcome, call.request, first=index == 0)))
                 else:
                     failed.append((call, error))
         try:
-            self._journal.add_calls([_row(call, response) for call, response in answered])
+            self._journal.add_calls(
+                [stored_call(c.key, c.backend, c.text, c.hash, said) for c, said in answered]
+            )
             self._journal.flush()
         except BaseException as error:
             failed += [(call, error) for call, _ in answered]
@@ -413,7 +390,7 @@ class Desk:
         """
         if len(group) == 1 or not isinstance(outcome, Response):
             return group
-        if _stopping(outcome, "") is not None or outcome.option_logprobs is not None:
+        if stopping_error(outcome, "") is not None or outcome.option_logprobs is not None:
             return group
         first = group[0]
         for call in group[1:]:
@@ -445,76 +422,11 @@ class Desk:
         return StoppedError(f"the desk has stopped: {self._stopped}")
 
 
-def request_seed(seed: int, key: CallKey) -> int:
-    """Return 31 bits that belong to one call of a replicate with this seed.
-
-    The replicate's index takes no part: a seed gives the same requests alone or in a sweep.
-    """
-    text = f"{seed}/{'/'.join(map(str, key[1:]))}"
-    digest = hashlib.blake2b(text.encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "big") >> 1
-
-
-def _own(response: Response, request: Request, first: bool) -> Response:
-    """The response as one of the merged callers gets it: its own sample, its own share of cost."""
-    changes: dict[str, Any] = {}
-    if response.error is None and response.option_logprobs is not None and request.options:
-        choice = sample_option(response.option_logprobs, request.temperature, request.seed)
-        changes = {"choice": choice, "text": request.options[choice]}
-    if not first:
-        changes |= {"usage": Usage(), "attempts": 0, "faults": (), "latency_s": 0.0}
-    return dataclasses.replace(response, **changes) if changes else response
-
-
-def _row(call: _Call, response: Response) -> StoredCall:
-    said = response.to_json()
-    said.pop("latency_s", None)
-    said.pop("attempts", None)
-    return StoredCall(
-        key=call.key,
-        request_hash=call.hash,
-        request=call.text,
-        response=_encode(said),
-        status="ok" if response.error is None else "error",
-        backend=call.backend,
-        model=response.model,
-        prompt_tokens=response.usage.prompt_tokens,
-        completion_tokens=response.usage.completion_tokens,
-        cost_usd=response.usage.cost_usd,
-        faults=len(response.faults) + (response.error is not None),
-        latency_s=response.latency_s,
-        attempts=response.attempts,
-        cached=response.attempts == 0,
-    )
-
-
-def _stopping(outcome: Response | BaseException, backend: str) -> BaseException | None:
-    """The error that stops the run, or None where the outcome is an answer."""
-    if not isinstance(outcome, Response):
-        return outcome
-    if outcome.error is None or outcome.error.visible:
-        return None
-    return BackendDownError(
-        f"backend {backend!r} does not answer ({outcome.error.kind}): "
-        f"{redact(outcome.error.message)}. Nothing that was answered is lost; when the backend "
-        "works again, use `society resume`"
-    )
-
-
 def _fail(call: _Call, error: BaseException) -> None:
     call.wait.one_resolved()
     if not call.future.done():
-        call.future.set_exception(_again(error))
+        call.future.set_exception(anew(error))
         call.future.exception()  # read once: a mind that was cancelled will not read it
-
-
-def _again(error: BaseException) -> BaseException:
-    """The same error as a new object: shared ones would collect everybody's traceback."""
-    if type(error) in (LimitReachedError, BackendDownError, StoppedError):
-        return type(error)(*error.args)
-    if isinstance(error, asyncio.CancelledError):
-        return StoppedError("the request was cancelled")
-    return error
 
 
 def _failure(task: asyncio.Task) -> BaseException | None:

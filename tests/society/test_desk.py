@@ -18,7 +18,8 @@ from llm_agents.backends.base import (
 )
 from llm_agents.backends.mock import Mock
 from llm_agents.backends.wrappers import Budget
-from society.desk import Desk, request_seed
+from society.desk import Desk
+from society.desk_rows import request_seed
 from society.journal import Journal
 from society.journal_rows import CallKey, Divergence
 

@@ -1,0 +1,130 @@
+"""What the desk writes down, and what the answers that it hands out are made from."""
+
+import asyncio
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+from llm_agents.backends.base import (
+    BackendDownError,
+    LimitReachedError,
+    Request,
+    Response,
+    Usage,
+    sample_option,
+)
+from society.journal_rows import CallKey, StoredCall
+from worlds.redact import redact
+
+__all__ = [
+    "CallPlace",
+    "JournalLike",
+    "StoppedError",
+    "anew",
+    "own_answer",
+    "request_seed",
+    "stopping_error",
+    "stored_call",
+]
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+
+class CallPlace(NamedTuple):
+    """Where in a run something is asked."""
+
+    replicate: int
+    generation: int
+    episode: int
+    step: int
+    turn: int = 0
+
+
+class JournalLike(Protocol):
+    """What the desk needs of ``society.journal.Journal``."""
+
+    def call(self, key: CallKey) -> StoredCall | None:
+        """The stored call, or None."""
+        ...
+
+    def add_calls(self, rows: Sequence[StoredCall]) -> None:
+        """Buffer calls."""
+        ...
+
+    def flush(self) -> None:
+        """Store what is buffered in one commit."""
+        ...
+
+
+class StoppedError(RuntimeError):
+    """The desk has stopped because of an earlier failure, which the run reports instead."""
+
+
+def request_seed(seed: int, key: CallKey) -> int:
+    """Return 31 bits that belong to one call of a replicate with this seed.
+
+    The replicate's index takes no part: a seed gives the same requests alone or in a sweep.
+    """
+    text = f"{seed}/{'/'.join(map(str, key[1:]))}"
+    digest = hashlib.blake2b(text.encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def own_answer(response: Response, request: Request, first: bool) -> Response:
+    """The response as one of the merged callers gets it: its own sample, its own share of cost."""
+    changes: dict[str, Any] = {}
+    if response.error is None and response.option_logprobs is not None and request.options:
+        choice = sample_option(response.option_logprobs, request.temperature, request.seed)
+        changes = {"choice": choice, "text": request.options[choice]}
+    if not first:
+        changes |= {"usage": Usage(), "attempts": 0, "faults": (), "latency_s": 0.0}
+    return dataclasses.replace(response, **changes) if changes else response
+
+
+def stored_call(
+    key: CallKey, backend: str, request: str, hashed: str, response: Response
+) -> StoredCall:
+    """The row of a call: what was said, without how long it took."""
+    said = response.to_json()
+    said.pop("latency_s", None)
+    said.pop("attempts", None)
+    return StoredCall(
+        key=key,
+        request_hash=hashed,
+        request=request,
+        response=_encode(said),
+        status="ok" if response.error is None else "error",
+        backend=backend,
+        model=response.model,
+        prompt_tokens=response.usage.prompt_tokens,
+        completion_tokens=response.usage.completion_tokens,
+        cost_usd=response.usage.cost_usd,
+        faults=len(response.faults) + (response.error is not None),
+        latency_s=response.latency_s,
+        attempts=response.attempts,
+        cached=response.attempts == 0,
+    )
+
+
+def stopping_error(outcome: Response | BaseException, backend: str) -> BaseException | None:
+    """The error that stops the run, or None where the outcome is an answer."""
+    if not isinstance(outcome, Response):
+        return outcome
+    if outcome.error is None or outcome.error.visible:
+        return None
+    return BackendDownError(
+        f"backend {backend!r} does not answer ({outcome.error.kind}): "
+        f"{redact(outcome.error.message)}. Nothing that was answered is lost; when the backend "
+        "works again, use `society resume`"
+    )
+
+
+def anew(error: BaseException) -> BaseException:
+    """The same error as a new object: shared ones would collect everybody's traceback."""
+    if type(error) in (LimitReachedError, BackendDownError, StoppedError):
+        return type(error)(*error.args)
+    if isinstance(error, asyncio.CancelledError):
+        return StoppedError("the request was cancelled")
+    return error
