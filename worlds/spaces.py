@@ -98,8 +98,9 @@ def refuse_outside(space: gymnasium.Space[Any], names: Sequence[str], rows: Sequ
     """
     if not rows or not isinstance(space, spaces.Discrete | spaces.MultiDiscrete | spaces.Box):
         return
+    parts = [np.asarray(row) for row in rows]
     try:
-        array = np.stack([np.asarray(row) for row in rows])
+        array = np.stack(parts)
         fits = array.shape[1:] == (space.shape or ()) or array[0].size == np.prod(space.shape or ())
     except ValueError:
         fits, array = False, np.zeros(0)
@@ -111,8 +112,8 @@ def refuse_outside(space: gymnasium.Space[Any], names: Sequence[str], rows: Sequ
     else:
         low = np.ravel(space.start)
         high = low + np.ravel(space.n if isinstance(space, spaces.Discrete) else space.nvec)
-        whole = np.issubdtype(array.dtype, np.integer)
-        bad = ((array < low) | (array >= high)).any(axis=1) | (not whole)
+        broken = [not np.issubdtype(part.dtype, np.integer) for part in parts]
+        bad = ((array < low) | (array >= high)).any(axis=1) | np.array(broken)
     for index in np.flatnonzero(bad).tolist():
         raise ValueError(f"action {rows[index]!r} of {names[index]} is not in {space}")
 

@@ -118,7 +118,10 @@ class Table:
         if slot is None:
             raise KeyError(f"no agent is called {name!r} now; see env.agents")
         if slot not in self._spaces:
-            self._spaces[slot] = (self._observation_space(slot), self.world.action_space(slot))
+            pair = (self._observation_space(slot), self.world.action_space(slot))
+            for space in pair:
+                space.seed(slot)  # samples repeat, also for newborns that nobody could seed
+            self._spaces[slot] = pair
         return self._spaces[slot]
 
     def first_names(self) -> list[str]:
