@@ -8,6 +8,7 @@ from society.files import read_text
 from society.frame import Frame
 from society.layers import Layers
 from society.yaml_safe import parse
+from worlds.registry import entries
 
 __all__ = [
     "group_sizes",
@@ -86,8 +87,11 @@ def model_problems(scenario: Frame) -> Iterator[Found]:
         )
     if rest and scenario.population is not None and fixed > scenario.population:
         yield ("population",), f"the other groups have {fixed} individuals already"
+    yield from _backend_problems(scenario)
     sizes = group_sizes(scenario)
-    if not any(group.capacity or sizes[name] for name, group in scenario.groups.items()):
+    if not rest and not any(
+        group.capacity or sizes[name] for name, group in scenario.groups.items()
+    ):
         yield ("groups",), "all groups are empty; give at least one a count above 0"
     for name, group in scenario.groups.items():
         if group.capacity is not None and group.capacity < sizes[name]:
@@ -95,6 +99,15 @@ def model_problems(scenario: Frame) -> Iterator[Found]:
                 ("groups", name, "capacity"),
                 f"{group.capacity} slots cannot hold the {sizes[name]} individuals of the group",
             )
+
+
+def _backend_problems(scenario: Frame) -> Iterator[Found]:
+    known = [*scenario.backends, *entries("backend")]
+    for name, group in scenario.groups.items():
+        backend = group.policy.params.get("backend")
+        if isinstance(backend, str) and backend and backend not in known:
+            path = ("groups", name, "policy", "backend")
+            yield path, f"no backend is called {backend!r}{nearest(backend, known)}"
 
 
 def group_sizes(scenario: Frame) -> dict[str, int]:

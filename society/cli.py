@@ -88,7 +88,7 @@ def run(
         from society.run import run_scenario
 
         summary = run_scenario(loaded, out, _progress(quiet))
-        guard.code = _finish(summary, quiet, as_json)
+        guard.code = _finish(summary, quiet, as_json, scenario)
     return guard.code
 
 
@@ -319,7 +319,7 @@ def _remark(scenario: "Scenario") -> None:
         console.print(f"note: {note}", style="yellow", highlight=False)
 
 
-def _finish(summary: dict[str, Any], quiet: bool, as_json: bool) -> int:
+def _finish(summary: dict[str, Any], quiet: bool, as_json: bool, target: str = "") -> int:
     if as_json:
         _print_json(summary)
     elif quiet:
@@ -327,7 +327,7 @@ def _finish(summary: dict[str, Any], quiet: bool, as_json: bool) -> int:
     else:
         from society.report import print_summary
 
-        print_summary(_stdout(), summary)
+        print_summary(_stdout(), summary, target)
     return _EXIT.get(str(summary["status"]), FAILURE)
 
 

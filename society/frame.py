@@ -304,7 +304,7 @@ def _size(value: Any, info: ValidationInfo) -> Any:
         return value
     if isinstance(value, str):
         raise fail(f"the text {value!r} is no count; write a whole number without quotes, or rest")
-    return _Size.model_validate({"count": value}).count
+    return _bare(_Size, "count", value)
 
 
 class _Size(Strict):
@@ -395,24 +395,24 @@ class _SeedList(Strict):
 
 def _seeds(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, list | tuple):
-        return _bare(_Seeds, value)
+        return _bare(_Seeds, "seeds", value)
     if not value:
         raise fail("the list of seeds is empty")
-    seeds = _bare(_SeedList, value)
+    seeds = _bare(_SeedList, "seeds", value)
     if len(set(seeds)) < len(seeds):
         raise fail("a seed appears twice")
     return seeds
 
 
-def _bare(model: type[Strict], value: Any) -> Any:
-    """Check a value by a model with the one field ``seeds``."""
+def _bare(model: type[Strict], field: str, value: Any) -> Any:
+    """Check a value by a model with one field."""
     try:
-        return model.model_validate({"seeds": value}).seeds  # type: ignore[attr-defined]
+        return getattr(model.model_validate({field: value}), field)
     except ValidationError as error:
         found = details(error)
         for item in found:
             item["loc"] = item.get("loc", ())[1:]  # without the name of the one field
-        raise ValidationError.from_exception_data("seeds", found) from None
+        raise ValidationError.from_exception_data(field, found) from None
 
 
 class Frame(Strict):

@@ -79,7 +79,7 @@ def _put(node: Any, path: tuple[str, ...], value: Any, here: tuple[str, ...]) ->
             return entries
         entries[head] = _put(old, rest, value, (*here, head))
         return entries
-    if head == "use" and value != entries.get("use"):
+    if head == "use" and value != entries.get("use") and isinstance(value, str | None):
         entries = {name: entries[name] for name in _extras(here) if name in entries}
         return entries if value is None else {"use": value, **entries}
     if value is None:

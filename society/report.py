@@ -15,8 +15,14 @@ _WIDTH = 24
 _MOST_ROWS = 20
 
 
-def print_summary(console: Console, summary: Mapping[str, Any]) -> None:
-    """Print the summary of a run, a resumed run or a replay."""
+def print_summary(console: Console, summary: Mapping[str, Any], target: str = "") -> None:
+    """Print the summary of a run, a resumed run or a replay.
+
+    Args:
+      console: where to.
+      summary: what ``run_scenario`` returned.
+      target: how the user named the scenario, for the suggestion to run it again.
+    """
     console.print()
     console.print(_headline(summary), highlight=False)
     measures = dict(summary.get("measures") or {})
@@ -26,10 +32,14 @@ def print_summary(console: Console, summary: Mapping[str, Any]) -> None:
     table = _measures(measures, len(summary.get("seeds") or [0]))
     if table.row_count:
         console.print(table)
+    courses = _courses(measures)
+    if courses.row_count:
+        console.print(courses)
+        console.print()
     language = _language(summary.get("llm") or {})
     if language:
-        console.print(language, highlight=False)
-    console.print(_footer(summary, measures), highlight=False, soft_wrap=True)
+        console.print(language, highlight=False, soft_wrap=True)
+    console.print(_footer(summary, measures, target), highlight=False, soft_wrap=True)
 
 
 def _headline(summary: Mapping[str, Any]) -> Text:
@@ -76,21 +86,17 @@ def _ranking(measures: dict[str, Any]) -> Table | None:
 
 
 def _measures(measures: Mapping[str, Any], seeds: int) -> Table:
+    """Numbers, names and tables: everything that is no course."""
     table = Table(box=box.SIMPLE_HEAD, header_style="bold")
     table.add_column("measure", overflow="fold")
     table.add_column("value", justify="right")
     interval = any(isinstance(value, Mapping) and value.get("ci95") for value in measures.values())
     if interval:
-        table.add_column("95 % interval", justify="right")
-    detail = any(_is_vector(value) for value in measures.values())
-    if detail:
-        table.add_column("course", no_wrap=True)
+        table.add_column("95 % interval", justify="right", no_wrap=True)
     for name, value in measures.items():
-        row = _row(value)
-        cells = [_spoken(name), row[0]]
-        cells += [row[1]] if interval else []
-        cells += [row[2]] if detail else []
-        table.add_row(*cells)
+        if not _is_vector(value) or len(value) < 2:
+            cells = _row(value)
+            table.add_row(_spoken(name), *(cells if interval else cells[:1]))
     if interval and seeds < 5 and table.row_count:
         table.caption = "below 5 seeds, intervals are too narrow"
         table.caption_style = "dim"
@@ -98,39 +104,47 @@ def _measures(measures: Mapping[str, Any], seeds: int) -> Table:
     return table
 
 
-def _row(value: Any) -> tuple[str, str, str]:
-    """Value, interval and course of one measure, as texts."""
+def _courses(measures: Mapping[str, Any]) -> Table:
+    """How numbers change over rounds or generations, one line each."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
+    table.add_column(overflow="fold")
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(no_wrap=True)
+    for name, value in measures.items():
+        if _is_vector(value) and len(value) > 1:
+            known = [float(item) for item in value if item is not None and item == item]
+            counts_up = known == [float(index) for index in range(len(known))]
+            if known and not counts_up:
+                ends = (_number(known[0]), _number(known[-1]))
+                table.add_row(_spoken(name), ends[0], _picture(known), ends[1])
+    return table
+
+
+def _row(value: Any) -> tuple[str, str]:
+    """Value and interval of one measure, as texts."""
     if isinstance(value, Mapping) and "mean" in value:
         interval = value.get("ci95")
         between = f"{_number(interval[0])} to {_number(interval[1])}" if interval else ""
-        return _number(value["mean"]), between, ""
-    if _is_vector(value):
-        if len(value) < 2:
-            return _number(value[0]) if value else "none", "", ""
-        return _number(value[-1]), "", _course(value)
+        return _number(value["mean"]), between
     if isinstance(value, list) and value and isinstance(value[0], list):
-        return f"{len(value)} x {len(value[0])} table", "", ""
+        return f"{len(value)} x {len(value[0])} table", ""
     if isinstance(value, list):
-        shown = ", ".join(map(str, value[:4]))
-        return f"{shown}, ... ({len(value)})" if len(value) > 4 else shown, "", ""
+        shown = ", ".join(_number(item) for item in value[:2])
+        return f"{shown} and {len(value) - 2} more" if len(value) > 2 else shown or "none", ""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_number(item)}" for key, item in list(value.items())[:4]), "", ""
-    return _number(value), "", ""
+        return ", ".join(f"{key} {_number(item)}" for key, item in list(value.items())[:4]), ""
+    return _number(value), ""
 
 
-def _course(values: Sequence[Any]) -> str:
-    """First value, a little picture of the way, last value."""
-    known = [float(value) for value in values if value is not None and value == value]
-    if not known:
-        return ""
+def _picture(known: Sequence[float]) -> str:
+    """A bar for each stretch of a course, between its lowest and its highest."""
     step = max(1, -(-len(known) // _WIDTH))
-    means = [
-        sum(known[i : i + step]) / len(known[i : i + step]) for i in range(0, len(known), step)
-    ]
+    parts = [known[start : start + step] for start in range(0, len(known), step)]
+    means = [sum(part) / len(part) for part in parts]
     low, high = min(means), max(means)
     scale = (len(_BARS) - 1) / (high - low) if high > low else 0.0
-    bars = "".join(_BARS[round((value - low) * scale)] for value in means)
-    return f"{_number(known[0])} {bars} {_number(known[-1])}"
+    return "".join(_BARS[round((value - low) * scale)] for value in means)
 
 
 def _language(llm: Mapping[str, Any]) -> Text | None:
@@ -149,7 +163,7 @@ def _language(llm: Mapping[str, Any]) -> Text | None:
     return line
 
 
-def _footer(summary: Mapping[str, Any], measures: Mapping[str, Any]) -> Group:
+def _footer(summary: Mapping[str, Any], measures: Mapping[str, Any], target: str) -> Group:
     run_dir = str(summary.get("run_dir", ""))
     lines = [Text.assemble((" folder  ", "bold"), (run_dir, "cyan"))]
     hints = []
@@ -158,9 +172,8 @@ def _footer(summary: Mapping[str, Any], measures: Mapping[str, Any]) -> Group:
     else:
         hints.append((f"society replay {run_dir}", "run it again offline and compare"))
     few = any(isinstance(value, Mapping) and value.get("few") for value in measures.values())
-    name = summary.get("scenario")
-    if few and name and summary["status"] == "ok":
-        hints.append((f"society run {name} --set seeds=10", "more seeds, honest intervals"))
+    if few and target and summary["status"] == "ok":
+        hints.append((f"society run {target} --set seeds=10", "more seeds, honest intervals"))
     width = max(len(command) for command, _ in hints)
     for index, (command, why) in enumerate(hints):
         lead = " next    " if index == 0 else "         "

@@ -90,16 +90,22 @@ class Scenario(Frame):
         return fingerprint(self.resolved(operational=False))
 
     def backend_component(self, name: str = "") -> Component:
-        """The backend that a name in ``backends`` means, or the scenario's own.
+        """The backend that a name means, looked up in ``backends``, then among registered ones.
+
+        Args:
+          name: empty for the scenario's own backend.
 
         Raises:
           KeyError: There is no such name, or no backend at all.
         """
         if name in self.backends:
             return self.backends[name]
-        if self.backend is None or (name and name != self.backend.use):
+        own = self.backend
+        if own is not None and name in ("", own.name, own.use):
+            return self.backends.get(own.name, own)
+        if name not in entries("backend"):
             raise KeyError(name or "backend")
-        return self.backends.get(self.backend.name, self.backend)
+        return Component("backend", name, context=self._context)
 
     def files(self) -> dict[str, str]:
         """Path -> SHA-256 of the files that are read when it runs."""

@@ -35,12 +35,13 @@ generations: 30
 selection: {{use: truncation, keep: 0.5}}
 transmission: {{use: mutate, rate: 0.01}}
 
+measures: [strategy_shares]  # added to the world's own
 seeds: 3                     # replicates: seeds 0, 1 and 2
 
 # Language agents instead? Replace the policy, or try it from the command line:
 #   society run {file} --set groups.players.policy=chat --set groups.players.count=6 \\
-#     --set generations=2 --set seeds=1 --set world.rounds=3 --set selection=null \\
-#     --set transmission=null --set backend=mock
+#     --set generations=2 --set seeds=1 --set world.rounds=3 --set world.actions=same \\
+#     --set selection=null --set transmission=null --set backend=mock
 
 # Studies: every condition is a set of changes. `society validate` lists and checks them.
 sweep:
