@@ -146,7 +146,7 @@ class Chat(TextPolicy):
 
     async def act(self, ask: Ask, mind: Any, turn: Turn) -> tuple[Reply, Any]:
         """Answer a turn; the mind remembers what was seen and answered."""
-        if turn.first:
+        if turn.first and turn.turn == 0:
             mind = mind | {"history": []}
         view = _View(self, mind, turn)
         inline = turn.acting and self.reasoning in ("justify", "cot")
@@ -290,11 +290,17 @@ class Chat(TextPolicy):
         did = [said] if said else []
         did += [f"(on {draft.channel}) {one_line(draft.text, 300)}" for draft in drafts]
         entry = {
+            "at": [turn.generation, turn.episode, turn.step],
             "saw": defuse(turn.text)[: self.context.entry],
             "heard": render_messages(turn.inbox)[: self.context.entry] if turn.inbox else "",
             "did": "; ".join(did),
         }
-        return mind | {"history": [*mind["history"], entry][-window.turns :]}
+        history = list(mind["history"])
+        if history and history[-1]["at"] == entry["at"]:  # talk and act of one step
+            last = history.pop()
+            entry["heard"] = "\n".join(filter(None, (last["heard"], entry["heard"])))
+            entry["did"] = "; ".join(filter(None, (last["did"], entry["did"])))
+        return mind | {"history": [*history, entry][-window.turns :]}
 
 
 class _View:

@@ -242,13 +242,25 @@ def test_the_window_holds_the_latest_turns_of_an_episode():
     assert mind["history"] == []
 
 
+def test_talk_and_act_of_one_step_are_one_memory():
+    policy = Chat()
+    inbox = (Message("talk", 1, "Bob", "hello"),)
+    talk = game_turn(acting=False, talk=("talk",), first=True, text="Round 1.")
+    _, mind, _ = play(policy, talk, "I give half.")
+    act = game_turn(first=True, turn=1, inbox=inbox, text="Round 1.")
+    _, mind, ask = play(policy, act, "J", mind=mind)
+    assert "I give half." in ask.prompts[0]
+    (entry,) = mind["history"]
+    assert entry["did"] == "(on talk) I give half.; J" and "hello" in entry["heard"]
+
+
 def test_prompts_do_not_grow_without_bound_and_say_what_is_missing():
     policy = Chat(context=ContextBudget(history=500, inbox=300, entry=100))
     mind = None
     sizes = []
     for step in range(60):
         inbox = tuple(Message("talk", 1, "Bob", f"{n} " + "x" * 400) for n in range(9))
-        turn = game_turn(text=f"Round {step}. " + "y" * 300, inbox=inbox)
+        turn = game_turn(text=f"Round {step}. " + "y" * 300, inbox=inbox, step=step)
         reply, mind, ask = play(policy, turn, "J", mind=mind)
         sizes.append(len(ask.prompts[0]))
     assert max(sizes[10:]) - min(sizes[10:]) < 40 and max(sizes) < 3000
