@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worlds.registry import make
+from worlds.testing import check_world
 
 # Mean, lowest and highest final resources of game 2 in the study's own code, where 12 donors
 # give the same share in 12 rounds (endowment 10, multiplier 2).
@@ -347,3 +348,17 @@ def test_resources_change_by_exactly_what_was_given_times_the_multiplier(seed, g
     assert np.all(change >= gain - loss - tolerance)  # harm stops at 0
     assert np.all(change <= gain - loss / 3 + tolerance)
     assert np.all(np.abs(change - gain)[loss == 0] <= tolerance[loss == 0])
+
+
+VARIANTS = [
+    {},
+    {"protocol": "published"},
+    {"punishment": "costly", "partner_choice": "refuse", "trace": 0},
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("params", VARIANTS)
+def test_variants_keep_the_contract(params):
+    world = make("donor_game", **params)
+    check_world(world, longer=make("donor_game", num_slots=world.num_slots + 3, **params))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from worlds.games.public_goods import UNKNOWN
 from worlds.registry import make
+from worlds.testing import check_world
 
 EVERYTHING = {
     "punishment": "costly",
@@ -282,3 +283,17 @@ def test_every_view_lies_in_the_observation_space_and_samples_can_be_played():
             row = jax.tree.map(lambda x, t=step, i=slot: np.asarray(x[t, i]), observation.view)
             assert space.contains(row), row
     assert np.all(np.asarray(observation.view["others"][0]) == UNKNOWN)
+
+
+VARIANTS = [
+    {},
+    {"punishment": "costly", "matching": "partners"},
+    {**EVERYTHING, "levels": 3},
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("params", VARIANTS)
+def test_variants_keep_the_contract(params):
+    world = make("public_goods", **params)
+    check_world(world, longer=make("public_goods", num_slots=world.num_slots + 3, **params))
