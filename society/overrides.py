@@ -93,7 +93,7 @@ def _merge(old: Any, new: Any, here: tuple[str, ...]) -> Any:
     """What stands at a path after ``new`` was put over ``old``."""
     if isinstance(new, str) and isinstance(old, Mapping) and "use" in old:
         new = {"use": new}
-    if not isinstance(new, Mapping):
+    if not isinstance(new, Mapping) or set(new) == {"file"}:  # a text that stands in a file
         return new
     if isinstance(old, str) and _NAME.match(old):
         old = {"use": old}
