@@ -28,7 +28,7 @@ MODELS = {"object": "list", "data": [{"id": "tiny", "owned_by": "someone"}]}
 class FaultServer:
     """Answers chat completions from a list of behaviours, then always with the last one.
 
-    A behaviour is bytes, HANG, DROP, or a function of the request's JSON that returns bytes.
+    A behaviour is bytes, HANG, DROP, or a function of the request's JSON that returns one of these.
     """
 
     def __init__(self, *behaviours, models=MODELS):
@@ -83,12 +83,13 @@ class FaultServer:
 
     async def answer(self, writer, said, count):
         behaviour = self.behaviours[min(count, len(self.behaviours)) - 1]
+        behaviour = behaviour(said) if callable(behaviour) else behaviour
         if behaviour == HANG:
             await asyncio.sleep(60)
         if behaviour == DROP:
             writer.transport.abort()
             return False
-        raw = behaviour(said) if callable(behaviour) else behaviour
+        raw = behaviour
         writer.write(raw)
         await writer.drain()
         size = int(raw.split(b"Content-Length: ")[1].split(b"\r\n")[0])
