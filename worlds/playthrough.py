@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from worlds.captions import Caption, Framing
@@ -79,7 +80,9 @@ class _Play:
         """The world, its parameters, and the rules as seats read them."""
         name = getattr(type(self.world), "component_name", type(self.world).__name__)
         self.lines += [f"# {name}", *_parameters(self.world)]
-        for slot in self.show if self.caption else ():
+        if self.caption is None:
+            return
+        for slot in self.show:
             seat = self.seats[slot]
             self.lines += ["", f"## Rules for {seat.name}", self.caption.rules(seat)]
 
@@ -169,11 +172,11 @@ class _Play:
         def choose(step: int) -> tuple[Any, list[tuple[int, str]]]:
             nonlocal mind
             seen = self.observation
-            first = np.full(world.num_slots, step == 0)
+            first = jnp.full(world.num_slots, step == 0)
             percept = Percept(seen.view, seen.alive, seen.acting, first, seen.legal)
             decision = act(policy, fold(self.key_mind, 1, step), mind, percept)
             mind = mind._replace(memory=decision.memory)
-            acting = np.flatnonzero(np.asarray(seen.acting))
+            acting = np.flatnonzero(np.asarray(seen.acting)).tolist()
             return decision.action, [(slot, self._told(decision.action, slot)) for slot in acting]
 
         return choose
@@ -181,7 +184,7 @@ class _Play:
     def _one_by_one(self, step: int, choose: Choose) -> tuple[Any, list[tuple[int, str]]]:
         action = jax.tree.map(lambda leaf: np.array(leaf), self.world.noop())
         said = []
-        for slot in np.flatnonzero(np.asarray(self.observation.acting)):
+        for slot in np.flatnonzero(np.asarray(self.observation.acting)).tolist():
             row, seat = self._row(slot), self.seats[slot]
             chosen = choose(step, seat, self.caption, row)
             prefix = ""

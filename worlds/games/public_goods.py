@@ -266,7 +266,8 @@ class PublicGoods(World[PublicGoodsState]):
             most = float(self.max_points)
             low += [-most if self.punishment == "costly" else 0.0] * (self.group_size - 1)
             high += [most if self.reward == "costly" else 0.0] * (self.group_size - 1)
-        return gymnasium.spaces.Box(np.float32(low), np.float32(high), dtype=np.float32)
+        bounds = np.asarray([low, high], np.float32)
+        return gymnasium.spaces.Box(bounds[0], bounds[1], dtype=np.float32)
 
     def noop(self) -> Array:
         """Contribute nothing and spend no points."""

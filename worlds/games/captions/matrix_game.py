@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from worlds.captions import Caption, Framing
@@ -196,7 +197,7 @@ class MatrixGameCaption(Caption):
 
     @functools.cached_property
     def _fixed_roles(self) -> np.ndarray:
-        return np.asarray(self.world.init(np.zeros(2, np.uint32)).tables.role)
+        return np.asarray(self.world.init(jax.random.PRNGKey(0)).tables.role)
 
     def _size(self, row: Any, seat: Seat) -> int:
         role = self._known_role(seat)

@@ -154,9 +154,9 @@ class PublicGoodsCaption(Caption):
         if int(row["phase"]):
             names = self._names(row, seat)
             points = read_answer(text, lambda a: self._points(a, names, hint), lines=True)
-            return np.float32([0.0, *points])
+            return np.asarray([0.0, *points], np.float32)
         share = read_answer(text, lambda answer: self._share(answer, row, seat, hint))
-        return np.float32([share] + [0.0] * (width - 1))
+        return np.asarray([share] + [0.0] * (width - 1), np.float32)
 
     def describe(self, action: Any, row: Any, seat: Seat) -> str:
         """An action in words."""
