@@ -22,6 +22,8 @@ __all__ = ["app", "main"]
 
 OK, FAILURE, BAD_INPUT, LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
 _EXIT = {"ok": OK, "limit": LIMIT}
+# Typer carries its own click since 0.26; this is the ClickException of whichever it uses.
+_USAGE_ERRORS: Any = typer.BadParameter.__bases__[0].__bases__[0]
 
 app = typer.Typer(
     help="A sandbox for societies of mixed minds.",
@@ -50,17 +52,15 @@ AllowCode = Annotated[
 
 def main() -> None:
     """Entry point of the command ``society``."""
-    import click
-
     try:
         code = app(standalone_mode=False)
-    except click.ClickException as error:
+    except _USAGE_ERRORS as error:
         if "--json" in sys.argv:
             _print_json({"status": "invalid", "errors": [{"message": error.format_message()}]})
         else:
             error.show()
         code = BAD_INPUT
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         _stderr().print("interrupted; what was journalled is kept (society resume RUN)")
         code = INTERRUPTED
     except BrokenPipeError:

@@ -101,7 +101,7 @@ def test_values_are_read_from_yaml_files(folder):
     (question,) = load_scenario(case).surveys["s"].questions
     assert question.options == ("yes", "no")
     (folder / "panel.yaml").write_text("- {id: &a knows}\n")
-    with pytest.raises(ScenarioError, match="panel.yaml:1:8: error: anchors"):
+    with pytest.raises(ScenarioError, match=r"panel.yaml:1:8: error: anchors"):
         load_scenario(case)
 
 
@@ -111,7 +111,7 @@ def test_a_text_file_may_be_named_on_the_command_line(folder):
     change = "groups.donors.policy.persona={file: prompts/persona.j2}"
     params = load_scenario(case, (change,)).groups["donors"].policy.params
     assert params["persona"].startswith("You are")
-    with pytest.raises(ScenarioError, match="--set groups.donors.policy.persona="):
+    with pytest.raises(ScenarioError, match=r"--set groups.donors.policy.persona="):
         load_scenario(case, (change.replace("persona.j2", "x.j2"),))
 
 
