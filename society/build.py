@@ -344,6 +344,9 @@ def _check_policies(scenario: Scenario, population: Population, world: Any) -> N
                 group.policy.check(seats)
             elif isinstance(group.policy, TextPolicy):
                 make_caption(world, scenario.framing)
+                check = getattr(group.policy, "check_params", None)
+                if check is not None:
+                    check()
             else:
                 raise ValueError(f"{type(group.policy).__name__} is no ArrayPolicy or TextPolicy")
 

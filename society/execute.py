@@ -107,6 +107,7 @@ class Execution:
                 self._record(replicate, chunk, ticks)
             self.journal.flush()
             tick += ticks
+            self.done[0] = tick
             spent = max(time.monotonic() - began, 1e-6)
             size = int(np.clip(size * CHUNK_TARGET_S / spent, 1, 4 * size))
             self._report(tick, int(carries.generation[0]))
@@ -145,6 +146,7 @@ class Execution:
                 await self.desk.gather([self._replicate(index, resume) for index in replicates])
             )
         finally:
+            await self.desk.aclose()
             self._device.shutdown()
 
     async def _on_device(self, function: Callable, *arguments: Any) -> Any:
@@ -268,6 +270,7 @@ class Execution:
     def _intervene(self, index: int, tick: int, carry: Carry, speakers: Speakers | None) -> Carry:
         if not self._happens(tick):
             return carry
+        carry = jax.tree.map(jnp.asarray, carry)
         population = self.simulation.population
         seed = self.simulation.seeds[index]
         place = (int(carry.generation), int(carry.episode), int(carry.step), 0)

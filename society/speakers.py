@@ -49,6 +49,11 @@ class Speakers:
         self._journal = journal
         self._minds: dict[int, Any] = {}
         self._captions: dict[str, tuple[Any, Caption]] = {}
+        self._vocabulary = {
+            name: channel.vocabulary
+            for name, channel in simulation.mail_channels.items()
+            if hasattr(channel, "vocabulary")
+        }
         self.turns = 0
         population = simulation.population
         self._text_slots = frozenset(
@@ -140,6 +145,10 @@ class Speakers:
                 "text": self._group(slot).policy.legacy(mind),
             }
             rows.append(self._event(place, "birth", birth.seat.uid, data))
+            if isinstance(mind, Mapping) and mind.get("strategy_fallback"):
+                self.turns += 1
+                data = {"part": "birth"}
+                rows.append(self._event(place, "fallback", birth.seat.uid, data, ordinal=1))
         self._journal.add_events(rows)
 
     # ---- turns ------------------------------------------------------------------------
@@ -223,6 +232,7 @@ class Speakers:
             answer_hint=caption.answer_hint(row, seat),
             inbox=self.mail.collect(slot, place=place, graph=moment.graph),
             talk=self.mail.writable(talking=talking, turn=place.turn),
+            vocabulary=self._vocabulary,
             acting=not talking,
             first=place.step == 0,
             generation=place.generation,
@@ -263,8 +273,9 @@ class Speakers:
 
     # ---- small things -----------------------------------------------------------------
 
-    def _event(self, place: Place, kind: str, uid: int, data: Any) -> StoredEvent:
-        return StoredEvent(self._replicate, *dataclasses.astuple(place), kind, uid, 0, data)
+    def _event(self, place: Place, kind: str, uid: int, data: Any, ordinal: int = 0) -> StoredEvent:
+        where = dataclasses.astuple(place)
+        return StoredEvent(self._replicate, *where, kind, uid, ordinal, data)
 
     def _slots(self, moment: Moment) -> list[int]:
         return [
