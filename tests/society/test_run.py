@@ -110,7 +110,7 @@ interventions:
         columns = [journal.metric_names().index(name) for name in names]
     cooperation, payoff = series(summary)[:, columns].T
     assert cooperation[0] > 0.5 and cooperation[1] == 0
-    np.testing.assert_allclose(payoff[1:], [2.0, 9.0, 0.0])  # two neighbours; 1, then 4.5; none
+    np.testing.assert_allclose(payoff[1:], [1.0, 4.5, 0.0])  # a meeting; nobody is left to meet at last
     done = [event.data["name"] for event in events(summary, "intervention")]
     assert done == ["turn", "lottery", "flood"]
 
