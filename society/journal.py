@@ -126,7 +126,7 @@ class Journal:
         if row is None:
             raise JournalError(f"{self.path} is damaged: its index names a call it does not hold")
         check_seal(TABLES["calls"], (*key, *row), self.path)
-        return StoredCall(key, *row[:12], bool(row[12]), row[13])
+        return StoredCall._make((key, *row[:12], bool(row[12]), row[13]))
 
     # ---- adding rows ----------------------------------------------------------------
 
@@ -227,7 +227,7 @@ class Journal:
         with self._lock:
             if self._sums is None:
                 self._sums = self._sum_up()
-            return LlmCounts(*self._sums[:5], self._sums[5] / 1e9)
+            return LlmCounts._make((*self._sums[:5], self._sums[5] / 1e9))
 
     def metric_names(self) -> tuple[str, ...]:
         """Names of the columns of the metrics."""
@@ -262,7 +262,7 @@ class Journal:
             "turn, channel, speaker, ordinal",
             (replicate,),
         )
-        return [StoredMessage(*row[:8], tuple(json.loads(row[8])), row[9]) for row in rows]
+        return [StoredMessage._make((*row[:8], tuple(json.loads(row[8])), row[9])) for row in rows]
 
     def events(self, replicate: int, kind: str | None = None) -> list[StoredEvent]:
         """Return the events of a replicate in clock order, all or those of one kind."""
@@ -271,7 +271,7 @@ class Journal:
             "ORDER BY generation, episode, step, turn, kind, uid, ordinal",
             (replicate, kind, kind),
         )
-        return [StoredEvent(*row[:8], json.loads(row[8])) for row in rows]
+        return [StoredEvent._make((*row[:8], json.loads(row[8]))) for row in rows]
 
     def check(self) -> None:
         """Read everything and raise where a byte is not as it was written.

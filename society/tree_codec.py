@@ -113,15 +113,15 @@ class _Encoder:
         self.size = 0
 
     def node(self, value: Any, path: str) -> Any:
-        kind = type(value)
+        kind: Any = type(value)
         if value is None or kind is bool:
             return value
         if kind in _WRITERS:
             return _WRITERS[kind](self, value, path)
         if hasattr(value, "dtype") and hasattr(value, "shape"):
             return self.array(value, path)
-        if isinstance(value, tuple) and hasattr(value, "_fields"):
-            return {"named": [_title(kind), *self._items(value._fields, value, path)]}
+        if isinstance(value, tuple) and hasattr(kind, "_fields"):
+            return {"named": [_title(kind), *self._items(kind._fields, value, path)]}
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             names = [field.name for field in dataclasses.fields(value)]
             values = [getattr(value, name) for name in names]
@@ -173,7 +173,7 @@ class _Encoder:
         if not isinstance(value, np.ndarray | np.generic):
             tag = "weak" if getattr(value, "weak_type", False) else "jax"
         flat = np.ascontiguousarray(host).reshape(-1)
-        raw = memoryview(flat.view(np.uint8)) if flat.size else b""
+        raw = flat.view(np.uint8).data if flat.size else b""
         return {tag: [_dtype_name(host.dtype), list(host.shape), *self.piece(raw)]}
 
     def piece(self, data: bytes | memoryview) -> list[int]:
@@ -242,7 +242,7 @@ class _Decoder:
         start, length = place
         return np.frombuffer(self.data[start : start + length], _dtype(name)).reshape(shape).copy()
 
-    def read_scalar(self, content: list) -> np.generic:
+    def read_scalar(self, content: list) -> Any:
         return self.read_array(content)[()]
 
     def read_jax(self, content: list) -> Any:

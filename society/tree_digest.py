@@ -59,7 +59,7 @@ def _array(value: Any, path: str) -> tuple[str, list[Any]]:
     if host.dtype.byteorder == ">":
         host = host.astype(host.dtype.newbyteorder("<"))
     flat = np.ascontiguousarray(host).reshape(-1)
-    data = memoryview(flat.view(np.uint8)) if flat.size else b""
+    data = flat.view(np.uint8).data if flat.size else b""
     return f"array {host.dtype.name} {list(host.shape)}", [data]
 
 
