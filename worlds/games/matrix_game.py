@@ -454,7 +454,7 @@ class MatrixGame(World[GameState]):
     def _full(self) -> bool:
         """True where nobody can be missing: one group without spare slots."""
         full = self.num_players in (None, self.num_slots)
-        return self.present is None or (full and len(self.group_sizes) <= 1)
+        return full and (self.present is None or len(self.group_sizes) <= 1)
 
     @property
     def _on_edges(self) -> bool:
