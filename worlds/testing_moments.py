@@ -46,7 +46,7 @@ def check_seen(world: World[Any], seen: Observation, where: str) -> None:
             f"{where}: Observation.{name} has {len(shown)} entries for {num} slots"
         )
     space = world.observation_space(0)
-    if isinstance(space, spaces.Dict) and not space.spaces and seen.view == ():
+    if isinstance(space, spaces.Dict) and not space.spaces and _empty(seen.view):
         return
     _check_dtypes(space, seen.view, num, f"{where}: view")
     rows = rows_of(space, seen.view, num)
@@ -170,6 +170,10 @@ def check_no_key(state: Any, key: Any, where: str) -> None:
         )
 
 
+def _empty(part: Any) -> bool:
+    return isinstance(part, tuple) and not part
+
+
 def _check_array(value: Any, shape: tuple[int, ...], dtype: str, what: str) -> None:
     found = np.asarray(value)
     assert found.shape == shape and found.dtype == dtype, (
@@ -181,7 +185,8 @@ def _check_dtypes(space: gymnasium.Space[Any], batch: Any, num: int, what: str) 
     """Every part that the space names exists with its dtype, and no other array does."""
     if isinstance(space, spaces.Dict):
         names = list(batch) if isinstance(batch, Mapping) else list(getattr(batch, "_fields", ()))
-        extra = [name for name in names if name not in space.keys() and part_of(batch, name) != ()]
+        held = [name for name in names if not _empty(part_of(batch, name))]
+        extra = [name for name in held if name not in space.keys()]
         lacking = [name for name in space.keys() if name not in names]
         assert not extra and not lacking, (
             f"{what} holds {names}, but observation_space names {list(space.keys())}"
