@@ -61,6 +61,8 @@ def main() -> None:
             error.show()
         code = BAD_INPUT
     except (KeyboardInterrupt, typer.Abort):
+        if "--json" in sys.argv:
+            _print_json({"status": "interrupted"})
         _stderr().print("interrupted; what was journalled is kept (society resume RUN)")
         code = INTERRUPTED
     except BrokenPipeError:
@@ -87,7 +89,7 @@ def run(
             _remark(loaded)
         from society.run import run_scenario
 
-        summary = run_scenario(loaded, out, _progress(quiet))
+        summary = run_scenario(loaded, out, guard.progress(quiet))
         guard.code = _finish(summary, quiet, as_json, scenario)
     return guard.code
 
@@ -105,7 +107,7 @@ def resume(
         _prepare_jax()
         from society.run import resume_run
 
-        summary = resume_run(run_dir, _progress(quiet), tuple(sets or ()), allow_code)
+        summary = resume_run(run_dir, guard.progress(quiet), tuple(sets or ()), allow_code)
         guard.code = _finish(summary, quiet, as_json)
     return guard.code
 
@@ -122,7 +124,7 @@ def replay(
         _prepare_jax()
         from society.run import replay_run
 
-        summary = replay_run(run_dir, _progress(quiet), allow_code)
+        summary = replay_run(run_dir, guard.progress(quiet), allow_code)
         guard.code = _finish(summary, quiet, as_json)
     return guard.code
 
@@ -239,11 +241,21 @@ class _guard:  # noqa: N801
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
         self.code = OK
+        self.shown: Any = None
+
+    def progress(self, quiet: bool) -> Any:
+        """What shows progress until the command is over."""
+        from society.progress import make_progress
+
+        self.shown = make_progress(_stderr(), quiet=quiet)
+        return self.shown
 
     def __enter__(self) -> "_guard":
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
+        if self.shown is not None:
+            self.shown.close()
         if error is None or not isinstance(error, Exception) or isinstance(error, BrokenPipeError):
             return False
         self.code, found = _explain(error)
@@ -261,19 +273,18 @@ def _explain(error: Exception) -> tuple[int, dict[str, Any]]:
     import dataclasses
 
     from society.errors import ScenarioError
+    from worlds.redact import redact, redact_tree
 
     if isinstance(error, ScenarioError):
         problems = [dataclasses.asdict(problem) for problem in error.problems]
-        return BAD_INPUT, {"status": "invalid", "errors": problems}
+        return BAD_INPUT, {"status": "invalid", "errors": redact_tree(problems)}
     name = type(error).__name__
     code = BAD_INPUT if name in _BAD_INPUT else FAILURE
     if name not in _EXPECTED:
         import traceback
 
-        from worlds.redact import redact
-
         _stderr().print(redact(traceback.format_exc()), markup=False, highlight=False)
-    message = str(error) or name
+    message = redact(str(error)) or name
     status = "invalid" if code == BAD_INPUT else "failed"
     return code, {"status": status, "errors": [{"message": message, "type": name}]}
 
@@ -329,12 +340,6 @@ def _finish(summary: dict[str, Any], quiet: bool, as_json: bool, target: str = "
 
         print_summary(_stdout(), summary, target)
     return _EXIT.get(str(summary["status"]), FAILURE)
-
-
-def _progress(quiet: bool) -> Any:
-    from society.progress import make_progress
-
-    return make_progress(_stderr(), quiet=quiet)
 
 
 def _prepare_jax() -> None:

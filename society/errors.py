@@ -4,6 +4,8 @@ import dataclasses
 import difflib
 from collections.abc import Iterable, Sequence
 
+from worlds.redact import redact
+
 __all__ = ["Problem", "ScenarioError", "nearest"]
 
 
@@ -23,7 +25,7 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"{self.path}: " if self.path else ""
-        return f"{self.file}:{self.line}:{self.column}: error: {where}{self.message}"
+        return redact(f"{self.file}:{self.line}:{self.column}: error: {where}{self.message}")
 
 
 class ScenarioError(ValueError):

@@ -51,6 +51,10 @@ class Live:
 
     def end(self, status: str) -> None:
         """Take the line away."""
+        self.close()
+
+    def close(self) -> None:
+        """Give the terminal back, whatever happened."""
         self._bar.stop()
 
 
@@ -82,6 +86,9 @@ class Lines:
     def end(self, status: str) -> None:
         """Say that it is over."""
         self._say(f"{status} after {_duration(time.monotonic() - self._began)}")
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     def _say(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)

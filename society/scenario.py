@@ -130,7 +130,8 @@ class Scenario(Frame):
         }
         found["seeds"] = list(self.seed_list)
         if operational:
-            return {"name": self.name, "folder": str(self.folder.resolve()), **found}
+            folders = [str(folder.resolve()) for folder in self._context.folders]
+            return {"name": self.name, "folders": folders, **found}
         for name in (*_OPERATIONAL, *_REMARKS):
             found.pop(name, None)
         found["groups"] = [[name, group] for name, group in found["groups"].items()]
@@ -247,8 +248,9 @@ def load_resolved(path: str | Path, sets: Sequence[str] = (), allow_code: bool =
     path = Path(path)
     source = read(path, most=_RESOLVED_BYTES)
     tree = dict(source.data) if isinstance(source.data, Mapping) else {}
-    name, folder = str(tree.pop("name", path.stem)), str(tree.pop("folder", path.parent))
-    layers = Layers.of(source, (path.parent, Path(folder)))
+    name, folders = str(tree.pop("name", path.stem)), tree.pop("folders", None)
+    own = folders if isinstance(folders, list) else []
+    layers = Layers.of(source, tuple(dict.fromkeys((*map(Path, map(str, own)), path.parent))))
     return _load(tree, layers, name, _changes(sets, None), allow_code)
 
 

@@ -177,6 +177,21 @@ def test_a_crash_exits_with_1_and_keeps_its_trace(society, monkeypatch):
     assert "Traceback" in err
 
 
+def test_secrets_are_never_shown(society, monkeypatch):
+    monkeypatch.setenv("CANARY_API_KEY", "canary-of-the-environment")
+    arguments = (
+        *("run", "small.yaml", "--set", "backend={use: openai_http, url: 3}"),
+        *("--set", "backend.url=['http://me:canary-of-the-url@host/v1', 3]"),
+        *("--set", "backend.api_key=canary-of-the-key"),
+        *("--set", "world.rounds=canary-of-the-environment"),
+    )
+    for extra in ((), ("--json",)):
+        code, out, err = society(*arguments, *extra)
+        assert code == 2
+        assert "backend.url" in out + err
+        assert "canary-of" not in out + err
+
+
 def test_list_has_every_kind(society):
     code, out, _ = society("list", "--json")
     found = json.loads(out)

@@ -406,6 +406,29 @@ def test_validation_is_fast(write):
     assert time.process_time() - began < 2.5
 
 
+_SMALL_PARTS = [*SMALL, *[f" {word} " for word in SMALL.split()], "\n  ", "\t", "&a ", "*a", "- "]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, len(SMALL)), st.integers(0, 4), st.sampled_from(_SMALL_PARTS)),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_any_damage_to_a_file_is_harmless_or_located(tmp_path_factory, edits):
+    text = SMALL
+    for place, length, part in edits:
+        text = text[:place] + part + text[place + length :]
+    path = tmp_path_factory.mktemp("damaged") / "case.yaml"
+    path.write_text(text)
+    try:
+        assert len(load_scenario(path).hash) == 64
+    except ScenarioError as error:
+        lines = text.count("\n") + 1
+        assert all(1 <= p.line <= lines + 1 and p.column >= 1 for p in error.problems)
+
+
 _words = st.sampled_from(
     ["world", "groups", "donors", "policy", "use", "count", "graph", "seeds", "limits", "calls"]
 )
