@@ -237,3 +237,26 @@ def test_a_run_killed_at_any_write_point_ends_the_same(tmp_path, straight, point
     finish(tmp_path, folder, straight, journalled(folder))
     replayed = society(tmp_path, "replay", folder, SOCIETY_TEST_OFFLINE="1")
     assert replayed.summary["digest"] == straight.summary["digest"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_run_of_arrays_alone_is_as_durable(tmp_path):
+    scenario = (
+        *("donor_game", "--set", "groups.donors.policy=constant_donor"),
+        *("--set", "generations=20", "--set", "seeds=2"),
+    )
+    straight = society(tmp_path, "run", *scenario, "--out", tmp_path / "straight")
+    assert straight.code == 0, straight.errors
+    out = tmp_path / "killed"
+    points = ["journal.after_commit:2", "checkpoint.half_written:2", "checkpoint.after_prune:1"]
+    killed = society(tmp_path, "run", *scenario, "--out", out, kill_at=points[0])
+    folder = only_folder(out)
+    for point in points[1:]:
+        assert killed.code == -signal.SIGKILL, killed.errors
+        killed = society(tmp_path, "resume", folder, kill_at=point)
+    assert killed.code == -signal.SIGKILL, killed.errors
+    for _ in range(2):  # the second time it is finished already
+        finish(tmp_path, folder, straight, {})
+    replayed = society(tmp_path, "replay", folder, SOCIETY_TEST_OFFLINE="1")
+    assert without_times(replayed.summary) == without_times(straight.summary)
