@@ -128,6 +128,8 @@ class Graph:
     offsets: [N + 1] int32; the in-neighbours of i are ``senders[offsets[i]:offsets[i + 1]]``.
     weights: [E] float32 or None (all 1).
     table: [N, K] int32 in-neighbours padded with N, or None where degrees vary too much.
+    blocks: [R, W] int32 in-neighbours in pieces of W, padded with N, and owners: [R] int32
+      whose they are; large graphs with varied degrees are summed over these. Or None.
     A complete graph keeps no arrays (``complete=True``); ``regular`` says the table has no padding.
     """
 
@@ -136,6 +138,8 @@ class Graph:
     offsets: Any = None
     weights: Any = None
     table: Any = None
+    blocks: Any = None
+    owners: Any = None
     num_slots: int = 0
     complete: bool = False
     directed: bool = False

@@ -18,6 +18,8 @@ __all__ = ["GraphRule", "Ties", "build_graph", "graph_rng", "pack", "unpack"]
 
 MOST_TIES = 200_000_000
 TABLE_WIDTH = 32
+# Rows from which pieces are worth their memory: 75 ms instead of 270 at ten million.
+BLOCKS_FROM = 1 << 15
 
 
 class Ties(NamedTuple):
@@ -154,6 +156,10 @@ def pack(
             f"somebody has {most} neighbours and the table {width} columns; "
             f"give width: {most} or more, or 0 for no table"
         )
+    sparse = not width or num_slots * width > 1.5 * capacity
+    blocks, owners = None, None
+    if capacity >= BLOCKS_FROM and sparse:
+        blocks, owners = _blocks(senders, offsets, capacity)
     regular = promise_regular and width > 0 and num_rows == num_slots * width
     return Graph(
         senders=_pad(senders, capacity, num_slots),
@@ -161,6 +167,8 @@ def pack(
         offsets=offsets,
         weights=None if weights is None else _pad(weights, capacity, 0),
         table=_table(senders, receivers, offsets, width) if width else None,
+        blocks=blocks,
+        owners=owners,
         num_slots=num_slots,
         directed=ties.directed,
         regular=regular,
@@ -213,6 +221,28 @@ def _table(
     table = np.full((num_slots, width), num_slots, np.int32)
     table[receivers, np.arange(len(senders)) - offsets[receivers]] = senders
     return table
+
+
+def _blocks(
+    senders: np.ndarray, offsets: np.ndarray, capacity: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The rows in pieces of four or eight, as many as any ties within the capacity could need.
+
+    A slot with d neighbours fills ceil(d / W) pieces, at most (d + W - 1) / W.
+    """
+    num_slots = len(offsets) - 1
+    width = 4 if capacity < 8 * num_slots else 8
+    most = -(-(capacity + num_slots * (width - 1)) // width)
+    degree = np.diff(offsets)
+    pieces = -(-degree // width)
+    owner = np.repeat(np.arange(num_slots, dtype=np.int32), pieces)
+    number = np.arange(len(owner)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    place = (offsets[:-1][owner] + number * width)[:, None] + np.arange(width)
+    inside = place < offsets[1:][owner][:, None]
+    blocks = np.full((most, width), num_slots, np.int32)
+    filled = senders[np.minimum(place, len(senders) - 1)] if len(senders) else place
+    blocks[: len(owner)] = np.where(inside, filled, num_slots)
+    return blocks, _pad(owner, most, num_slots)
 
 
 def _pad(values: np.ndarray, length: int, fill: float) -> np.ndarray:

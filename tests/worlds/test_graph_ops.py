@@ -1,5 +1,7 @@
 """Device operations along a graph: every layout must say the same as a dense matrix."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -56,7 +58,29 @@ def ties(seed=0, p=0.25):
 
 RING = np.roll(np.eye(NUM), 1, 1) + np.roll(np.eye(NUM), -1, 1)
 ALL = 1.0 - np.eye(NUM)
+
+
+def in_pieces(matrix, width=4, spare=3):
+    """The graph with its rows in pieces of ``width``, as large graphs with hubs have them."""
+    graph = make_graph(matrix, table=False)
+    pieces, owners = [], []
+    for slot in range(NUM):
+        row = np.flatnonzero(matrix[slot])
+        for start in range(0, len(row), width):
+            piece = row[start : start + width]
+            pieces.append([*piece, *[NUM] * (width - len(piece))])
+            owners.append(slot)
+    blocks = np.array(pieces + [[NUM] * width] * spare, np.int32)
+    return dataclasses.replace(
+        graph,
+        blocks=jnp.asarray(blocks),
+        owners=jnp.asarray(np.array([*owners, *[NUM] * spare], np.int32)),
+    )
+
+
 CASES = {
+    "pieces": (in_pieces(ties(p=0.6)), ties(p=0.6) != 0),
+    "wide table": (make_graph(ties(p=0.9)), ties(p=0.9) != 0),
     "table": (make_graph(ties()), ties() != 0),
     "padded table": (make_graph(ties(), spare=5), ties() != 0),
     "rows": (make_graph(ties(), table=False, spare=3), ties() != 0),

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from society.graphs import Ties, build_graph, pack, unpack
+from society.graphs import Ties, build_graph, edit, pack, unpack
 from society.graphs.growth import BarabasiAlbert
 from society.graphs.lattices import Complete, Cycle, Empty, Path, Star
 from society.graphs.random_graphs import ErdosRenyi, RandomRegular
@@ -119,3 +119,27 @@ def test_a_dynamic_graph_keeps_room_and_promises_nothing():
 def test_degrees_are_counted_for_a_million_agents_in_seconds():
     graph = build_graph(ErdosRenyi(mean_degree=2), 1_000_000)
     assert abs(graph.offsets[-1] / 1_000_000 - 2) < 0.02
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_large_graphs_with_hubs_come_in_pieces_that_hold_every_tie_once(dynamic):
+    num = 12_000
+    rule = BarabasiAlbert(m=3)
+    graph = build_graph(rule, num, dynamic=dynamic, seed=1)
+    senders, owners = graph.blocks, np.repeat(graph.owners[:, None], graph.blocks.shape[1], 1)
+    real = senders < num
+    assert (owners[real] < num).all()
+    codes = np.sort(owners[real].astype(np.int64) * num + senders[real])
+    rows = int(graph.offsets[-1])
+    expected = graph.receivers[:rows].astype(np.int64) * num + graph.senders[:rows]
+    np.testing.assert_array_equal(codes, expected)
+    assert (np.diff(graph.owners) >= 0).all()
+    fewer = edit.cut_ties(graph, [0, 1], 1.0, np.random.default_rng(0))
+    assert fewer.blocks.shape == graph.blocks.shape
+    star = pack(
+        Ties(np.stack([np.zeros(num - 1, int), np.arange(1, num)], 1)),
+        num,
+        capacity=len(graph.senders),
+        width=0,
+    )
+    assert star.blocks.shape == graph.blocks.shape
