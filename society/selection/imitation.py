@@ -5,24 +5,27 @@ individual drawn at random, as in the processes whose fixation probabilities are
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 
 from society.contract import Pool, Selection
 from society.selection.draws import (
     alive_fitness,
     anybody,
-    degrees,
-    happens,
     lanes,
+    logistic,
+    look,
     pick_edge,
-    random_model,
+    seen_at,
+    settle,
+    share,
     ties,
     weighted_rows,
 )
 from society.selection.pairs import dense_births
+from worlds.graph_ops import degree
 from worlds.random import below
 from worlds.registry import component
 from worlds.tree import doc_field, pytree
@@ -53,12 +56,10 @@ class Fermi(Selection):
 
     def select(self, key: Array, pool: Pool) -> Births:
         """Return dense births, or one pair."""
-        model_word, adopt_word = lanes(key, pool.alive.shape[0])
-        fitness = alive_fitness(pool)
-        model, exists = random_model(pool, self.among, None, model_word)
-        theirs = _gather(fitness, model)
-        chance = jax.nn.sigmoid(self.beta * (theirs - fitness))
-        adopts = happens(adopt_word, chance) & exists & pool.alive & (theirs > -jnp.inf)
+        place, fitness, bar = _prepare(key, pool, self.among, logistic)
+        model, exists = seen_at(pool, self.among, place)
+        gain = self.beta * (_gather(fitness, model) - fitness)
+        adopts = (gain > bar) & exists & pool.alive
         return _imitate(key, pool, jnp.where(adopts, model, _own(pool)), self.update)
 
 
@@ -97,26 +98,27 @@ class Replicator(Selection):
 
     def select(self, key: Array, pool: Pool) -> Births:
         """Return dense births, or one pair."""
-        model_word, adopt_word = lanes(key, pool.alive.shape[0])
-        fitness = alive_fitness(pool)
-        model, exists = random_model(pool, self.among, None, model_word)
+        place, fitness, bar = _prepare(key, pool, self.among, share)
+        model, exists = seen_at(pool, self.among, place)
         gain = _gather(fitness, model) - fitness
-        ties_each = self._ties(pool)
-        most_ties = jnp.maximum(ties_each, _gather(ties_each, model))
-        span = jnp.where(self.scale > 0, self.scale, _span(fitness, ties_each))
-        chance = gain / jnp.maximum(most_ties * span, jnp.finfo(jnp.float32).tiny)
-        adopts = happens(adopt_word, chance) & exists & pool.alive & (gain > 0)
+        num_ties = self._ties(pool)
+        most = num_ties
+        if num_ties.ndim:
+            most = jnp.maximum(num_ties, _gather(num_ties, model))
+        span = jnp.where(self.scale > 0, self.scale, _span(fitness, num_ties))
+        adopts = (gain > 0) & (gain >= bar * (most * span)) & exists & pool.alive
         return _imitate(key, pool, jnp.where(adopts, model, _own(pool)), self.update)
 
     def _ties(self, pool: Pool) -> Array:
-        """Return [M] float32 k: over how many ties each one's fitness sums."""
+        """Return k, over how many ties fitness sums: float32 [], where all have the same, or [M]."""
         graph = ties(pool, self.among)
         if self.payoffs == "averaged":
-            return jnp.ones(pool.alive.shape[0], jnp.float32)
+            return jnp.float32(1)
         if graph is None:
-            others = jnp.maximum(pool.alive.sum(dtype=jnp.int32) - 1, 1)
-            return jnp.full(pool.alive.shape[0], others, jnp.float32)
-        return jnp.maximum(degrees(graph), 1).astype(jnp.float32)
+            return jnp.maximum(pool.alive.sum() - 1, 1).astype(jnp.float32)
+        if graph.regular and graph.table is not None:
+            return jnp.float32(graph.table.shape[1])
+        return jnp.maximum(degree(graph), 1).astype(jnp.float32)
 
 
 @component("selection", "best_neighbour")
@@ -211,7 +213,7 @@ class Conformist(Selection):
         real = pool.alive.at[graph.senders].get(mode="fill", fill_value=False)
         types = pool.types.at[graph.senders].get(mode="fill", fill_value=-1)
         same = _same_kind(types, graph.receivers, real)
-        num = degrees(graph).at[graph.receivers].get(mode="fill", fill_value=1)
+        num = degree(graph).at[graph.receivers].get(mode="fill", fill_value=1)
         weight = self._weigh(same, num, real)
         word, tie_word = lanes(key, real.shape[0], 2)
         uniform = ((word >> 8).astype(jnp.float32) + 0.5) * 2.0**-24
@@ -221,6 +223,18 @@ class Conformist(Selection):
 
 def _own(pool: Pool) -> Array:
     return jnp.arange(pool.alive.shape[0], dtype=jnp.int32)
+
+
+def _prepare(
+    key: Array, pool: Pool, among: str, draw: Callable[[Array], Array]
+) -> tuple[Array, Array, Array]:
+    """Return where each looks, fitness (minus infinity for the dead), and a draw for each."""
+
+    def prepare() -> tuple[Array, Array, Array]:
+        look_word, adopt_word = lanes(key, pool.alive.shape[0])
+        return look(pool, among, look_word), alive_fitness(pool), draw(adopt_word)
+
+    return settle(pool, prepare)
 
 
 def _gather(values: Array, rows: Array) -> Array:

@@ -11,7 +11,7 @@ from society.selection.draws import (
     alive_fitness,
     anybody,
     edge_weights,
-    random_model,
+    random_neighbour,
     ties,
     weighted_rows,
 )
@@ -140,7 +140,7 @@ def _run(key: Array, pool: Pool, effective: Array, event: Event, num_events: int
 def _receiver(pool: Pool, graph: Graph, parent: Array, word: Array) -> tuple[Array, Array]:
     """Draw one of those whom the parent's ties reach."""
     if not graph.directed:
-        return random_model(pool, "neighbours", parent, word)
+        return random_neighbour(graph, parent, word)
     hits = graph.senders == parent[0]
     edge = anybody(hits, word)
     receiver = jnp.minimum(graph.receivers[edge], pool.alive.shape[0] - 1)

