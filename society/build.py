@@ -106,7 +106,9 @@ def build(scenario: Scenario) -> Simulation:
     seen = as_arrays(with_graph(world, graphs[0]))
     _check_policies(scenario, population, seen)
     selection = make_selection(scenario, world)
-    transmission = scenario.transmission.build() if scenario.transmission else Copy()
+    transmission = (
+        scenario.transmission.build() if scenario.transmission else Copy(mutation=None, sd=None)
+    )
     with scenario.locating("transmission"):
         transmission.check([group.policy for group in population.groups])
     measures = make_measures(scenario, world, population)
@@ -129,6 +131,7 @@ def build(scenario: Scenario) -> Simulation:
         or any(getattr(measure, "needs_reward", False) for measure in measures.values()),
         may_freeze=world.ends_early,
         selects=selection is not None and plan.generations > 1,
+        fixed=selection is None and not scenario.interventions and not world.births,
         measures=tuple(measures.values()),
         capacity=_capacity(plan, population, len(scenario.seed_list), selection),
     )
@@ -383,8 +386,8 @@ def _all_columns(population: Population) -> dict[str, np.ndarray]:
     names = {name for group in population.groups for name in group.columns}
     columns = {}
     for name in names:
-        parts = [group.columns.get(name) for group in population.groups]
-        if all(part is not None for part in parts):
+        parts = [group.columns[name] for group in population.groups if name in group.columns]
+        if len(parts) == len(population.groups):
             columns[name] = np.concatenate(parts)
     return columns
 

@@ -53,7 +53,8 @@ class Engine:
 
     fitness: name of the outcome that selection reads. spaces: (action, observation) of each group.
     capacity: most ticks of a chunk. may_freeze: episodes can end before their horizon.
-    host_births: text minds exist, so generations change on the host.
+    host_births: text minds exist, so generations change on the host. fixed: nothing in the run
+    changes what a row inherited.
     """
 
     plan: Plan
@@ -63,6 +64,7 @@ class Engine:
     needs_reward: bool = False
     may_freeze: bool = False
     selects: bool = False
+    fixed: bool = False
     measures: tuple[Measure, ...] = ()
     capacity: int = 512
 
@@ -127,6 +129,7 @@ class Engine:
                 name: column for name, column in group.columns.items() if column.dtype.kind in "bif"
             },
             channels={name: channel.size for name, channel in parts.channels.items()},
+            fixed=self.fixed,
         )
 
     # ---- one tick -----------------------------------------------------------------
