@@ -171,7 +171,7 @@ def command_line(copies_list):
             )
 
 
-def open_spiel(rounds):
+def open_spiel(rounds, episodes):
     """OpenSpiel's repeated Prisoner's Dilemma, actions known in advance."""
     import pyspiel
 
@@ -179,10 +179,11 @@ def open_spiel(rounds):
     moves = [[turn % 2, (turn // 2) % 2] for turn in range(rounds)]
 
     def play():
-        state = game.new_initial_state()
-        apply = state.apply_actions
-        for move in moves:
-            apply(move)
+        for _ in range(episodes):
+            state = game.new_initial_state()
+            apply = state.apply_actions
+            for move in moves:
+                apply(move)
         return state.is_terminal() and None
 
     return play
@@ -192,7 +193,7 @@ def memory_one(rounds):
     """Our memory-one kernel at four batch sizes beside OpenSpiel."""
     table = jnp.asarray(PRESETS["prisoners_dilemma"].table, jnp.float32)
     key = jax.random.PRNGKey(0)
-    spiel = 100_000
+    length_spiel, episodes = 1000, 100
     print("\n## Memory-one strategies, Prisoner's Dilemma\n")
     print("| batch | rounds | million steps/s | best | OpenSpiel, million | ratio |")
     print("|---|---|---|---|---|---|")
@@ -202,8 +203,11 @@ def memory_one(rounds):
         def ours(chances=chances, length=length):
             return play_memory_one(key, chances, chances, table, rounds=length)
 
-        timed = race({"ours": ours, "spiel": open_spiel(spiel)}, rounds)
-        rate, peer = batch * length / timed["ours"].median, spiel / timed["spiel"].median
+        timed = race({"ours": ours, "spiel": open_spiel(length_spiel, episodes)}, rounds)
+        rate, peer = (
+            batch * length / timed["ours"].median,
+            length_spiel * episodes / timed["spiel"].median,
+        )
         best = batch * length / timed["ours"].best
         print(
             f"| {batch} | {length} | {rate / 1e6:.0f} | {best / 1e6:.0f} | {peer / 1e6:.2f} "
