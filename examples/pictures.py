@@ -51,7 +51,7 @@ def draw_cooperation(axes: Any, runs: str) -> None:
         when = summary["measures"]["strategy_generations"]
         axes.plot(when, shares[:, 0], color=colour, label=label, lw=1.8)
     axes.set(xlabel="generation", ylabel="share of cooperators", ylim=(0, 1))
-    axes.set_title("Who is tied to whom decides\nwhether cooperation lasts", loc="left", fontsize=9.5)
+    entitle(axes, "Who is tied to whom decides\nwhether cooperation lasts")
     axes.legend(frameon=False, fontsize=8)
 
 
@@ -72,7 +72,7 @@ def draw_network(axes: Any) -> None:
     colour = [BLUE if kind == 0 else RED for kind in types]
     nx.draw_networkx_edges(ties, place, ax=axes, edge_color="#cccccc", width=0.6)
     nx.draw_networkx_nodes(ties, place, ax=axes, node_size=size, node_color=colour, linewidths=0)
-    axes.set_title("One population after 60 generations:\ncooperators blue, defectors red", loc="left", fontsize=9.5)
+    entitle(axes, "One population after 60 generations:\ncooperators blue, defectors red")
     axes.axis("off")
 
 
@@ -83,10 +83,16 @@ def draw_generosity(axes: Any, runs: str) -> None:
         ("no advice", ["transmission=none"], GREY),
     ):
         summary = run_scenario(load_scenario("donor_game", sets), runs)
-        axes.plot(summary["measures"]["generosity_by_generation"], color=colour, label=label, lw=1.8)
+        given = summary["measures"]["generosity_by_generation"]
+        axes.plot(given, color=colour, label=label, lw=1.8)
     axes.set(xlabel="generation", ylabel="share of resources given", ylim=(0, 1))
-    axes.set_title("Donor Game of scripted stand-ins\nfor language agents (mock)", loc="left", fontsize=9.5)
+    entitle(axes, "Donor Game of scripted stand-ins\nfor language agents (mock)")
     axes.legend(frameon=False, fontsize=8)
+
+
+def entitle(axes: Any, text: str) -> None:
+    """Put a title above the left corner."""
+    axes.set_title(text, loc="left", fontsize=9.5)
 
 
 if __name__ == "__main__":

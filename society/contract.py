@@ -59,7 +59,7 @@ class Selection(abc.ABC):
         """
 
 
-class Transmission(abc.ABC):
+class Transmission(abc.ABC):  # noqa: B024 - every part has a default
     """What passes from parents to newcomers, at births and between generations."""
 
     def check(self, policies: Sequence[Any]) -> None:

@@ -35,7 +35,7 @@ class History:
     def write(self, replicate: int, chunk: Chunk, ticks: int) -> None:
         """Buffer the rows that one replicate's chunk of ``ticks`` ticks left (NumPy arrays)."""
         plan = self.machine.simulation.plan
-        clock = chunk.clock[:ticks]
+        clock = np.asarray(chunk.clock[:ticks])
         values = np.full((ticks, len(self.journal.metric_names())), np.nan, np.float32)
         width = chunk.ticks.shape[1]
         values[:, :width] = chunk.ticks[:ticks]

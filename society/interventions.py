@@ -21,6 +21,7 @@ from society.plan import Plan
 from society.population import Population
 from worlds.policy import ArrayPolicy
 from worlds.registry import component
+from worlds.types import Graph
 
 __all__ = ["Intervention", "Scene", "Scheduled", "choose_slots", "ticks_of"]
 
@@ -254,7 +255,8 @@ def choose_slots(
     if number is None or number >= len(slots):
         return slots
     if wanted.get("by") == "degree":
-        degree = edit.degrees(carry.graph, population.num_slots)[slots]
+        everybody = Graph(num_slots=population.num_slots, complete=True)
+        degree = edit.degrees(carry.graph or everybody)[slots]
         return np.sort(slots[np.argsort(-degree, kind="stable")[:number]])
     return np.sort(rng.choice(slots, size=number, replace=False))
 

@@ -19,6 +19,11 @@ class Place:
     step: int = 0
     turn: int = 0
 
+    @property
+    def clock(self) -> tuple[int, int, int, int]:
+        """(generation, episode, step, turn)."""
+        return self.generation, self.episode, self.step, self.turn
+
 
 @dataclasses.dataclass(frozen=True)
 class Plan:

@@ -20,6 +20,7 @@ from society.mailbox import Mailboxes
 from society.plan import Place
 from society.population import Group
 from worlds.captions import Caption
+from worlds.policy import TextPolicy
 from worlds.types import Birth, Observation, Reply, Seat, Turn
 
 __all__ = ["Moment", "Speakers"]
@@ -110,7 +111,7 @@ class Speakers:
         imitates = selection is not None and selection.imitates
         alive = {slot: mind for slot, mind in self._minds.items() if moment.alive[slot]}
         legacies = {
-            slot: self._group(slot).policy.legacy(mind)
+            slot: self._policy(slot).legacy(mind)
             for slot, mind in sorted(alive.items())
             if imitates or slot not in taken
         }
@@ -131,7 +132,7 @@ class Speakers:
 
     async def _bear(self, births: Sequence[tuple[int, Birth]], place: Place) -> None:
         work = [
-            self._group(slot).policy.birth(self._ask(place, birth.seat.uid, slot), birth)
+            self._policy(slot).birth(self._ask(place, birth.seat.uid, slot), birth)
             for slot, birth in births
         ]
         minds = await self._desk.gather(work)
@@ -142,7 +143,7 @@ class Speakers:
                 "slot": slot,
                 "name": birth.seat.name,
                 "parents": list(birth.parents),
-                "text": self._group(slot).policy.legacy(mind),
+                "text": self._policy(slot).legacy(mind),
             }
             rows.append(self._event(place, "birth", birth.seat.uid, data))
             if isinstance(mind, Mapping) and mind.get("strategy_fallback"):
@@ -171,9 +172,7 @@ class Speakers:
         """Let agents take a turn; returns the actions by slot (none in a talk turn)."""
         turns = [self._turn(slot, moment, place, talking) for slot in slots]
         work = [
-            self._group(slot).policy.act(
-                self._ask(place, turn.seat.uid, slot), self._minds[slot], turn
-            )
+            self._policy(slot).act(self._ask(place, turn.seat.uid, slot), self._minds[slot], turn)
             for slot, turn in zip(slots, turns, strict=True)
         ]
         answers = await self._desk.gather(work)
@@ -256,7 +255,7 @@ class Speakers:
             rows.append(
                 StoredMessage(
                     self._replicate,
-                    *dataclasses.astuple(place),
+                    *place.clock,
                     draft.channel,
                     turn.seat.uid,
                     ordinal,
@@ -274,8 +273,7 @@ class Speakers:
     # ---- small things -----------------------------------------------------------------
 
     def _event(self, place: Place, kind: str, uid: int, data: Any, ordinal: int = 0) -> StoredEvent:
-        where = dataclasses.astuple(place)
-        return StoredEvent(self._replicate, *where, kind, uid, ordinal, data)
+        return StoredEvent(self._replicate, *place.clock, kind, uid, ordinal, data)
 
     def _slots(self, moment: Moment) -> list[int]:
         return [
@@ -288,10 +286,15 @@ class Speakers:
     def _group(self, slot: int) -> Group:
         return self._simulation.population.group_of(slot)
 
+    def _policy(self, slot: int) -> TextPolicy:
+        policy = self._group(slot).policy
+        assert isinstance(policy, TextPolicy)
+        return policy
+
     def _ask(self, place: Place, uid: int, slot: int) -> Any:
         backend = getattr(self._group(slot).policy, "backend", None)
         name = backend or self._simulation.default_backend
-        return self._desk.asker((self._replicate, *dataclasses.astuple(place)), uid, name)
+        return self._desk.asker((self._replicate, *place.clock), uid, name)
 
     def _seat(self, slot: int, moment: Moment) -> Seat:
         group = self._group(slot)

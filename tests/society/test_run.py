@@ -17,7 +17,9 @@ from society.scenario import load_scenario
 ISLANDS = """
 world: {use: matrix_game, game: prisoners_dilemma, rounds: 4, pairs: neighbours, actions: each}
 groups:
-  people: {count: 12, policy: {use: strategies, mix: [always_cooperate, always_defect, tit_for_tat]}}
+  people:
+    count: 12
+    policy: {use: strategies, mix: [always_cooperate, always_defect, tit_for_tat]}
 graph: {use: cycle, assign: in_order}
 generations: 6
 selection: {use: tournament, size: 3}
@@ -110,7 +112,7 @@ interventions:
         columns = [journal.metric_names().index(name) for name in names]
     cooperation, payoff = series(summary)[:, columns].T
     assert cooperation[0] > 0.5 and cooperation[1] == 0
-    np.testing.assert_allclose(payoff[1:], [1.0, 4.5, 0.0])  # a meeting; nobody is left to meet at last
+    np.testing.assert_allclose(payoff[1:], [1.0, 4.5, 0.0])  # at last nobody is left to meet
     done = [event.data["name"] for event in events(summary, "intervention")]
     assert done == ["turn", "lottery", "flood"]
 
@@ -141,7 +143,7 @@ def test_a_changed_answer_in_the_journal_is_noticed_and_named(tmp_path: Path) ->
     with database:
         database.execute("UPDATE calls SET request_hash = 'other', seal = seal WHERE step = 1")
     database.close()
-    with pytest.raises((Divergence, ValueError), match="step|damaged"):
+    with pytest.raises((Divergence, ValueError), match=r"step|damaged"):
         replay_run(summary["run_dir"])
 
 
