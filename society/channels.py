@@ -8,7 +8,7 @@ shared: an index for array policies, a word for language agents.
 import abc
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -24,6 +24,7 @@ from worlds.types import Array, Graph
 __all__ = [
     "Channel",
     "Forum",
+    "Numeric",
     "TextChannel",
     "Vector",
     "Words",
@@ -73,6 +74,23 @@ class Channel(abc.ABC):
                 f"channel {name!r} carries arrays, which are broadcast; only texts are addressed. "
                 "Use to: neighbours, everyone or nearby"
             )
+
+
+class Numeric(Protocol):
+    """A channel of arrays: what silence is, and what is heard of what was said."""
+
+    @property
+    def size(self) -> int:
+        """Width of a vector, number of words."""
+        ...
+
+    def silence(self, num: int) -> Array:
+        """[num, ...] what those who say nothing say."""
+        ...
+
+    def receive(self, said: Array, graph: Graph, alive: Array) -> dict[str, Array]:
+        """Part of the inbox ("" is the channel itself) -> [N, ...] what each slot hears."""
+        ...
 
 
 @component("channel", "vector")
@@ -215,7 +233,11 @@ def channel_plan(
 
 def empty_outbox(channels: Mapping[str, Channel], num: int) -> dict[str, Array]:
     """What ``num`` agents who say nothing have in their outboxes."""
-    return {name: channel.silence(num) for name, channel in channels.items() if channel.numeric}
+    return {
+        name: cast(Numeric, channel).silence(num)
+        for name, channel in channels.items()
+        if channel.numeric
+    }
 
 
 def deliver(
@@ -245,11 +267,12 @@ def deliver(
             continue
         said = outbox[name]
         if channel.mode == "shuffled":
+            assert key is not None, "shuffled channels need a key"
             said = _shuffle(named(key, name), said, alive)
         if channel.mode == "silent":
-            said = channel.silence(alive.shape[0])
+            said = cast(Numeric, channel).silence(alive.shape[0])
         ties = _ties(channel, graph, nearby, alive.shape[0])
-        heard = channel.receive(said, ties, alive)
+        heard = cast(Numeric, channel).receive(said, ties, alive)
         inbox.update({name + part: value for part, value in heard.items()})
     return inbox
 

@@ -197,8 +197,8 @@ def _random_living(graph: Graph, key: Array, lane: Array, step: Array | int, ali
 
 def _weighted_sum(graph: Graph, x: Array) -> Array:
     x = x.astype(jnp.float32)
-    if graph.table is not None:
-        weights = table_weights(graph)
+    weights = table_weights(graph) if graph.table is not None else None
+    if weights is not None:
         said = gather_neighbours(graph, x)
         weighed = said * weights.reshape(weights.shape + (1,) * (x.ndim - 1))
         return weighed.sum(1)

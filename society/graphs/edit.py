@@ -259,7 +259,7 @@ def _touching(ties: Ties, slots: Sequence[int] | np.ndarray, num_slots: int) -> 
     """Which ties have an end among the slots."""
     named = np.zeros(num_slots, bool)
     named[np.asarray(slots, np.int64)] = True
-    return named[ties.pairs].any(1)
+    return named[ties.pairs[:, 0]] | named[ties.pairs[:, 1]]
 
 
 def _fits(graph: Graph, ties: Ties, pairs: np.ndarray) -> np.ndarray:
