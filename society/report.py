@@ -24,8 +24,8 @@ def print_summary(console: Console, summary: Mapping[str, Any], target: str = ""
       target: how the user named the scenario, for the suggestion to run it again.
     """
     console.print()
-    console.print(_headline(summary), highlight=False)
-    measures = dict(summary.get("measures") or {})
+    console.print(_headline(summary), highlight=False, soft_wrap=True)
+    measures = _unfolded(dict(summary.get("measures") or {}))
     ranking = _ranking(measures)
     if ranking is not None:
         console.print(ranking)
@@ -85,11 +85,30 @@ def _ranking(measures: dict[str, Any]) -> Table | None:
     return table
 
 
+def _unfolded(measures: dict[str, Any]) -> dict[str, Any]:
+    """Write ``x_shares`` [T, K] beside ``x_names`` [K] as one course for each name.
+
+    Lists of the generations that belong to the rows are left out.
+    """
+    for key in [key for key in measures if key.endswith("_shares")]:
+        stem = key.removesuffix("shares")
+        names, rows = measures.get(f"{stem}names"), measures[key]
+        if not isinstance(names, list) or not isinstance(rows, list) or not rows:
+            continue
+        if not all(_is_vector(row) and len(row) == len(names) for row in rows):
+            continue
+        for gone in (key, f"{stem}names", f"{stem}generations"):
+            measures.pop(gone, None)
+        for index, name in enumerate(names):
+            measures[f"share of {name}"] = [row[index] for row in rows]
+    return measures
+
+
 def _measures(measures: Mapping[str, Any], seeds: int) -> Table:
     """Numbers, names and tables: everything that is no course."""
     table = Table(box=box.SIMPLE_HEAD, header_style="bold")
     table.add_column("measure", overflow="fold")
-    table.add_column("value", justify="right")
+    table.add_column("value", justify="right", overflow="fold")
     interval = any(isinstance(value, Mapping) and value.get("ci95") for value in measures.values())
     if interval:
         table.add_column("95 % interval", justify="right", no_wrap=True)
@@ -114,8 +133,7 @@ def _courses(measures: Mapping[str, Any]) -> Table:
     for name, value in measures.items():
         if _is_vector(value) and len(value) > 1:
             known = [float(item) for item in value if item is not None and item == item]
-            counts_up = known == [float(index) for index in range(len(known))]
-            if known and not counts_up:
+            if known:
                 ends = (_number(known[0]), _number(known[-1]))
                 table.add_row(_spoken(name), ends[0], _picture(known), ends[1])
     return table
