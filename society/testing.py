@@ -148,24 +148,19 @@ def play(world: World, policy: ArrayPolicy, *, steps: int | None = None, seed: i
 def check_measure(measure: Measure, played: Play, groups: tuple[GroupSlice, ...]) -> dict[str, Any]:
     """Check a measure on an episode; returns what it found.
 
-    The accumulator keeps its form from step to step, jitted or not; a run without steps
-    has values too; and values are numbers, arrays, texts, or lists and maps of those.
+    The accumulator keeps its form from step to step; a run without steps has values too;
+    and values are numbers, arrays, texts, or lists and maps of those.
     """
     world = played.record.world
     measure.check(world, groups)
     record = dataclasses.replace(played.record, groups=groups)
-    start = acc = measure.begin(world, groups)
+    start = acc = jax.tree.map(jnp.asarray, measure.begin(world, groups))
     if measure.streams:
         update = jax.jit(measure.update)
-        slow = measure.update(start, played.moments[0])
         for moment in played.moments:
             acc = update(acc, moment)
-        fast = update(start, played.moments[0])
-        for before, after, jitted in zip(
-            jax.tree.leaves(start), jax.tree.leaves(slow), jax.tree.leaves(fast), strict=True
-        ):
-            assert jnp.shape(before) == jnp.shape(after) and before.dtype == after.dtype
-            np.testing.assert_allclose(after, jitted, rtol=1e-5, err_msg="jit changes the measure")
+        same = jax.tree.map(lambda a, b: a.shape == b.shape and a.dtype == b.dtype, start, acc)
+        assert all(jax.tree.leaves(same)), "the accumulator changes its form"
     values = measure.finish(acc, record)
     for found in (values, measure.finish(start, record)):
         assert isinstance(found, dict) and all(isinstance(name, str) for name in found)

@@ -68,20 +68,20 @@ class Fermi(Selection):
 class Replicator(Selection):
     """Each looks at one other, and copies it in proportion to how much better it did.
 
-    The chance is max(0, pi_j - pi_i) / (max(k_i, k_j) D). With ``payoffs: accumulated``
-    k is the number of ties (n - 1 where all are tied) and pi a sum over them; with
-    ``averaged``, k = 1. D is the largest difference of payoffs in one interaction
-    (T - S in a dilemma): ``scale``, or, where that is 0, the world's ``payoff_span``, or
-    else max(0, max pi/k) - min(0, min pi/k) over the living, which is the smallest that
-    cannot exceed a chance of 1. Chances above 1 count as 1. For many and well mixed, the
+    The chance is max(0, pi_j - pi_i) / (max(k_i, k_j) D). Where fitness sums over ties, k is
+    their number (n - 1 where all are tied); where it is a mean, or the sum over one partner
+    at a time, k = 1. D is the largest difference of payoffs that one tie can make: ``scale``,
+    or, where that is 0, largest minus smallest payoff of the game (T - S in a dilemma) times
+    rounds; in other worlds max(0, max pi/k) - min(0, min pi/k) over the living, the smallest
+    that cannot exceed a chance of 1. Chances above 1 count as 1. For many and well mixed,
     shares follow the replicator equation in units of D generations.
     Source: Santos & Pacheco (2005), doi:10.1103/PhysRevLett.95.098104; Helbing (1992);
     Schlag (1998), doi:10.1006/jeth.1997.2347.
     """
 
     scale: float = doc_field(0.0, "D, the largest payoff difference; 0: from the game", ge=0)
-    payoffs: Literal["accumulated", "averaged"] = doc_field(
-        "accumulated", "whether fitness sums over ties or is already a mean"
+    payoffs: Literal["auto", "accumulated", "averaged"] = doc_field(
+        "auto", "whether fitness sums over ties or is a mean; auto: as the game says, else sums"
     )
     update: Update = doc_field("everyone", "all at once, or one drawn at random")
     fitness: str = doc_field("", "outcome or metric that is compared; empty: the world's own")
@@ -90,11 +90,19 @@ class Replicator(Selection):
     reads = ("fitness", "graph")
 
     def fitted(self, world: Any) -> "Replicator":
-        """Take D from the world's ``payoff_span``, if it has one and ``scale`` is 0."""
-        span = getattr(world, "payoff_span", None)
-        if span is None or float(self.scale) != 0.0:
+        """Take D, and whether payoffs are sums, from a world that has a payoff table."""
+        if not hasattr(world, "table"):
             return self
-        return dataclasses.replace(self, scale=jnp.asarray(span, jnp.float32))
+        scale, payoffs = self.scale, self.payoffs
+        if float(scale) == 0.0:
+            table = jnp.asarray(world.table(), jnp.float32)
+            scale = (table.max() - table.min()) * getattr(world, "rounds", 1)
+        if payoffs == "auto":
+            one = getattr(world, "tabled", False)
+            shared = getattr(world, "shares_action", False)
+            mean = shared and getattr(world, "neighbour_payoff", "sum") == "mean"
+            payoffs = "averaged" if one or mean else "accumulated"
+        return dataclasses.replace(self, scale=scale, payoffs=payoffs)
 
     def select(self, key: Array, pool: Pool) -> Births:
         """Return dense births, or one pair."""
@@ -110,7 +118,7 @@ class Replicator(Selection):
         return _imitate(key, pool, jnp.where(adopts, model, _own(pool)), self.update)
 
     def _ties(self, pool: Pool) -> Array:
-        """Return k, over how many ties fitness sums: float32 [], where all have the same, or [M]."""
+        """Return k, over how many ties fitness sums: [M] float32, or [] where all have the same."""
         graph = ties(pool, self.among)
         if self.payoffs == "averaged":
             return jnp.float32(1)

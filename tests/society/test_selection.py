@@ -22,7 +22,7 @@ from society.selection import (
     Truncation,
 )
 from society.testing import check_selection, sample_pools
-from worlds.registry import entries, load
+from worlds.registry import entries, load, make
 from worlds.types import Births, Graph
 
 # (players, r) -> chance; players -> chance; beta -> chance: the closed forms of birth-death
@@ -346,9 +346,11 @@ def test_a_rule_looks_at_its_group_where_it_is_told_to():
 
 
 def test_replicator_takes_its_scale_from_the_game():
-    class Game:
-        payoff_span = 1.3
-
-    assert float(Replicator().fitted(Game()).scale) == pytest.approx(1.3)
-    assert float(Replicator(scale=2.0).fitted(Game()).scale) == 2.0
-    assert Fermi().fitted(Game()).beta == 1.0
+    game = make("matrix_game", game="weak_prisoners_dilemma", temptation=1.5, rounds=4)
+    assert float(Replicator().fitted(game).scale) == pytest.approx(6.0)
+    assert Replicator().fitted(game).payoffs == "accumulated"
+    assert float(Replicator(scale=2.0).fitted(game).scale) == 2.0
+    shared = make("matrix_game", pairs="neighbours", neighbour_payoff="mean")
+    assert Replicator().fitted(shared).payoffs == "averaged"
+    assert Replicator().fitted(make("donor_game")).scale == 0.0
+    assert Fermi().fitted(game).beta == 1.0
