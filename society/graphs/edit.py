@@ -30,6 +30,7 @@ __all__ = [
     "tie_anew",
 ]
 
+REDRAWS = 50
 Draw = Callable[[np.random.Generator, np.ndarray], np.ndarray]
 
 
@@ -183,19 +184,7 @@ def randomise(
         )
         return _repack(ties._replace(pairs=pairs), graph)
     rows = np.flatnonzero(rng.random(len(ties.pairs)) < share)
-    num, kept = graph.num_slots, np.delete(ties.pairs, rows, axis=0)
-    known = PairSet(code_pairs(kept, num, ties.directed), num, ties.directed)
-    anchors = rng.integers(0, num, len(rows))
-    partners = known.place(rng, anchors, lambda rng, here: rng.integers(0, num, len(here)))
-    lost = np.flatnonzero(partners < 0)
-    if len(lost):
-        every = code_pairs(np.argwhere(~np.eye(num, dtype=bool)), num, ties.directed)
-        free = np.unique(every[~known.has(every)])
-        chosen = decode_pairs(rng.choice(free, len(lost), replace=False), num)
-        anchors[lost], partners[lost] = chosen[:, 0], chosen[:, 1]
-    pairs = ties.pairs.copy()
-    pairs[rows] = np.stack([anchors, partners], 1)
-    return _repack(ties._replace(pairs=pairs), graph, crowded="drop_table")
+    return _repack(ties._replace(pairs=_drawn(graph, ties, rows, rng)), graph, "drop_table")
 
 
 def anybody(graph: Graph, alive: np.ndarray | None = None) -> Draw:
@@ -230,6 +219,35 @@ def align(graphs: Sequence[Graph]) -> list[Graph]:
         )
         for graph in graphs
     ]
+
+
+def _drawn(graph: Graph, ties: Ties, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The pairs, with random new ones in some rows; drawn anew where the table has no room.
+
+    A regular table has room for nobody; its graph will go without.
+    """
+    num, pairs = graph.num_slots, ties.pairs.copy()
+    kept = code_pairs(np.delete(pairs, rows, axis=0), num, ties.directed)
+    known = PairSet(kept, num, ties.directed)
+    for _ in range(REDRAWS):
+        anchors = rng.integers(0, num, len(rows))
+        partners = known.place(rng, anchors, lambda rng, here: rng.integers(0, num, len(here)))
+        lost = np.flatnonzero(partners < 0)
+        if len(lost):
+            every = code_pairs(np.argwhere(~np.eye(num, dtype=bool)), num, ties.directed)
+            codes = rng.choice(np.unique(every[~known.has(every)]), len(lost), replace=False)
+            known.add(codes)
+            anchors[lost], partners[lost] = decode_pairs(codes, num).T
+        pairs[rows] = np.stack([anchors, partners], 1)
+        if graph.table is None or graph.regular:
+            break
+        ends = pairs[:, 1:] if ties.directed else pairs
+        full = np.bincount(ends.ravel(), minlength=num) > graph.table.shape[1]
+        rows = rows[full[ends[rows]].any(1)]
+        if not len(rows):
+            break
+        known.remove(code_pairs(pairs[rows], num, ties.directed))
+    return pairs
 
 
 def _written_out(graph: Graph) -> Ties:

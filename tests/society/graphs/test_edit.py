@@ -1,5 +1,7 @@
 """Edits, rewiring and attachment: what they keep, what they change, what they refuse."""
 
+import dataclasses
+
 import networkx
 import numpy as np
 import pytest
@@ -95,6 +97,16 @@ def test_drawing_pairs_anew_keeps_only_the_number_of_ties(seed):
     assert_sound(after)
     assert len(unpack(after).pairs) == 19
     assert edit.degrees(after).max() < 19
+
+
+@given(seed=SEEDS)
+def test_drawing_pairs_anew_keeps_the_shapes_of_a_graph_made_for_change(seed):
+    graph = build_graph(RandomRegular(degree=4), 24, width=7)
+    graph = dataclasses.replace(graph, regular=False)
+    after = edit.randomise(graph, "ties", make_rng(seed))
+    assert shapes(after) == shapes(graph)
+    assert_sound(after)
+    assert len(unpack(after).pairs) == 48
 
 
 def test_drawing_pairs_anew_works_where_nearly_all_are_tied():
