@@ -28,7 +28,8 @@ def choose(
         births = selection.select(fold(key, number), pool)
         children.append(jnp.where(births.child < group.size, births.child + group.start, num))
         parents.append(jnp.where(births.parent >= 0, births.parent + group.start, -1))
-    return Births(jnp.concatenate(children), jnp.concatenate(parents))
+    # Groups lie side by side, so what is dense in each is dense in all.
+    return Births(jnp.concatenate(children), jnp.concatenate(parents), births.dense)
 
 
 def inherit(

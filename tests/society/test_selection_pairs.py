@@ -1,6 +1,7 @@
 """Matching newcomers to slots: nobody is overwritten, nobody is lost, everything is counted."""
 
 import functools
+import types
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,15 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from society.selection import assign_slots, births_among, dense_births, keep_within_groups, localise
+from society.breeding import choose
+from society.selection import (
+    BestNeighbour,
+    assign_slots,
+    births_among,
+    dense_births,
+    keep_within_groups,
+    localise,
+)
 from worlds.types import Births
 
 SIZE = 9
@@ -101,3 +110,22 @@ def test_a_groups_share_of_births_is_counted_from_its_first_row():
     assert own.parent[:, 0].tolist() == [-1, 0, 1, -1]
     dense = localise(dense_births(jnp.array([0, 0, 3, 0, 4], jnp.int32)), 2, 5)
     assert dense.dense and dense.parent[:, 0].tolist() == [1, 1, 2]
+
+
+def test_groups_that_imitate_among_themselves_leave_the_others_minds_alone():
+    groups = tuple(
+        types.SimpleNamespace(start=start, size=2, rows=slice(start, start + 2)) for start in (0, 2)
+    )
+    population = types.SimpleNamespace(
+        groups=groups, num_slots=4, group_index=lambda: np.array([0, 0, 1, 1])
+    )
+    carry = types.SimpleNamespace(
+        keys={"selection": jax.random.PRNGKey(0)},
+        generation=jnp.int32(1),
+        alive=jnp.ones(4, bool),
+        graph=None,
+    )
+    fitness = jnp.array([1.0, 2.0, 5.0, 3.0])
+    births = choose(BestNeighbour(among="group"), population, carry, fitness, jnp.zeros(4, int))
+    assert births.dense and births.parent[:, 0].tolist() == [1, 1, 2, 2]
+    assert births_among(births, 4).tolist() == [True, False, False, True]
