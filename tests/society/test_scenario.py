@@ -70,7 +70,7 @@ def test_every_problem_is_found_and_located(write):
         "groups:\n"
         '  donors: {count: "12", policy: {use: constant_doner}}\n'
         "  Others: {policy: {use: constant_donor, fraction: 1.5}}\n"
-        "wrold: 1\n"
+        "wworld: 1\n"
         "steps: 3\n"
         "episodes: 2\n"
         "seeds: [1, -1]\n"
@@ -86,7 +86,7 @@ def test_every_problem_is_found_and_located(write):
         ("groups.donors.policy.use", 7, 39): "did you mean 'constant_donor'?",
         ("groups.Others", 8, 3): "small letters",
         ("groups.Others.policy.fraction", 8, 52): "at most 1",
-        ("wrold", 9, 1): "did you mean 'world'?",
+        ("wworld", 9, 1): "did you mean 'world'?",
         ("episodes", 11, 11): "keep one",
         ("seeds.1", 12, 12): "at least 0",
         ("interventions.news.at", 14, 14): "is no time",
@@ -350,6 +350,12 @@ def test_wanted_files_fail_only_by_what_does_not_exist_yet(path):
 def test_wanted_files_whose_components_exist_are_valid():
     for name in ("cooperation_on_networks", "donor_game", "payoff_graph_study", "two_models"):
         assert isinstance(load_scenario(WANTED / f"{name}.yaml"), Scenario)
+
+
+def test_what_has_no_effect_yet_is_said(write):
+    assert load_scenario(write(SMALL)).notes == ()
+    text = SMALL + "surveys: {s: {at: end, questions: x}}\nnum_envs: 2\n"
+    assert [note.split()[0] for note in load_scenario(write(text)).notes] == ["surveys", "num_envs"]
 
 
 def test_an_unknown_scenario_is_named_with_the_nearest():

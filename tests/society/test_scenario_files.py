@@ -36,7 +36,7 @@ def folder(tmp_path):
     (inner / "link.txt").symlink_to(tmp_path / "secret.txt")
     (inner / "link.csv").symlink_to(tmp_path / "secret.csv")
     (inner / "linked").symlink_to(tmp_path)
-    (inner / "latin.txt").write_bytes(b"caf\xe9")
+    (inner / "latin.txt").write_bytes(b"\xe9t\xe9")
     os.mkfifo(inner / "pipe.csv")
     return inner
 
@@ -161,7 +161,7 @@ def test_a_resolved_scenario_finds_its_files(folder, tmp_path):
         ("draw: shuffled", "draw", "no choice"),
         ("attributes: {mood: [a, b]}", "attributes.mood", "use: cycle"),
         ("attributes: {mood: {use: cycle, values: []}}", "attributes.mood", "at least one"),
-        ("attributes: {mood: {use: normall}}", "attributes.mood.use", "'normal'"),
+        ("attributes: {mood: {use: nnormal}}", "attributes.mood.use", "'normal'"),
         ("attributes: {mood: {use: normal, sd: -1}}", "attributes.mood.sd", "at least 0"),
     ],
 )

@@ -91,15 +91,15 @@ def test_dotted_paths_are_accepted(messages):
         ("graph: {use: cycle, kk: 3}", "graph", "'kk' was unexpected"),
         ("graph: {use: cycle, assign: x}", "graph.assign", "is not one of"),
         ("seeds: 0", "seeds", "less than the minimum"),
-        ("wrold: 1", "", "'wrold' was unexpected"),
+        ("wworld: 1", "", "'wworld' was unexpected"),
         ("limits: {call: 1}", "limits", "'call' was unexpected"),
         ("interventions: {x: {use: message, text: a}}", "interventions.x", "'at' is a required"),
         ("channels: {c: {use: text, to: x}}", "channels.c.to", "is not one of"),
         ("repro: fats", "repro", "is not one of"),
         (
-            "groups: {a: {policy: {use: chat, sampling: {temprature: 1}}}}",
+            "groups: {a: {policy: {use: chat, sampling: {ttemperature: 1}}}}",
             "groups.a.policy.sampling",
-            "'temprature' was unexpected",
+            "'ttemperature' was unexpected",
         ),
         (
             "groups: {a: {policy: {use: chat, memory: {use: none, x: 1}}}}",
