@@ -177,6 +177,15 @@ def test_a_crash_exits_with_1_and_keeps_its_trace(society, monkeypatch):
     assert "Traceback" in err
 
 
+def test_numbers_that_json_does_not_have_are_null(society, monkeypatch):
+    summary = {"status": "ok", "run_dir": "x", "measures": {"a": [1.5, float("nan")]}}
+    monkeypatch.setattr("society.run.run_scenario", lambda *_: summary)
+    code, out, _ = society("run", "small.yaml", "--json", "--quiet")
+    assert code == 0
+    assert json.loads(out)["measures"] == {"a": [1.5, None]}
+    assert "NaN" not in out
+
+
 def test_secrets_are_never_shown(society, monkeypatch):
     monkeypatch.setenv("CANARY_API_KEY", "canary-of-the-environment")
     arguments = (
