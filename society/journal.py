@@ -55,7 +55,6 @@ _APPLICATION = 0x534F4349  # "SOCI", in the header of the file
 
 Result = TypeVar("Result")
 _CALL = TABLES["calls"].select(TABLES["calls"].columns[8:])
-_NUMBERED = f"{_CALL.partition(' WHERE ')[0]} WHERE rowid = ?"
 _pack_clock = struct.Struct("<4q").pack
 
 
@@ -74,9 +73,8 @@ class Journal:
         self._lock = threading.RLock()
         self._pending: dict[str, list[tuple]] = {name: [] for name in TABLES}
         self._sums: list[int] | None = None
-        # replicate -> (generation, key -> row number of its calls): a question that was not
-        # asked yet costs no query. A row number is None where this process added the row.
-        self._asked: dict[int, tuple[int, dict[tuple, int | None]]] = {}
+        # replicate -> (generation, keys of its calls): a question not yet asked costs no query.
+        self._asked: dict[int, tuple[int, set[tuple]]] = {}
 
     @classmethod
     def open(cls, path: str | Path, readonly: bool = False) -> "Journal":
@@ -115,12 +113,9 @@ class Journal:
         """
         try:
             with self._lock:
-                asked = self._asked_in(key.replicate, key.generation)
-                if key not in asked:
+                if key not in self._asked_in(key.replicate, key.generation):
                     return None
-                number = asked[key]
-                query, values = (_CALL, key) if number is None else (_NUMBERED, (number,))
-                row = self._database.execute(query, values).fetchone()
+                row = self._database.execute(_CALL, key).fetchone()
         except sqlite3.DatabaseError as error:
             raise JournalError(f"{self.path} is damaged: {error}") from error
         if row is None:
@@ -311,16 +306,16 @@ class Journal:
 
     # ---- inside ---------------------------------------------------------------------
 
-    def _asked_in(self, replicate: int, generation: int) -> dict[tuple, int | None]:
+    def _asked_in(self, replicate: int, generation: int) -> set[tuple]:
         """Keys of the stored calls of a generation; one generation a replicate is kept."""
-        held, asked = self._asked.get(replicate, (None, {}))
+        held, asked = self._asked.get(replicate, (None, set()))
         if held != generation:
             columns = ", ".join(TABLES["calls"].key)
             rows = self._database.execute(
-                f"SELECT {columns}, rowid FROM calls WHERE replicate = ? AND generation = ?",
+                f"SELECT {columns} FROM calls WHERE replicate = ? AND generation = ?",
                 (replicate, generation),
             )
-            asked = {row[:-1]: row[-1] for row in rows}
+            asked = set(rows)
             self._asked[replicate] = generation, asked
         return asked
 
@@ -406,9 +401,9 @@ class Journal:
     def _count(self, added: dict[str, list[tuple] | None]) -> None:
         """Keep the index and the sums up to date with rows that are now stored."""
         for row in self._pending["calls"]:
-            held, asked = self._asked.get(row[0], (None, {}))
+            held, asked = self._asked.get(row[0], (None, set()))
             if held == row[1]:
-                asked.setdefault(row[:8])
+                asked.add(row[:8])
         if self._sums is None or not added:
             return
         calls, events = added.get("calls", []), added.get("events", [])
