@@ -92,11 +92,14 @@ def imitation(types, table, payoff, beta, key, *, steps):
       payoff: [2, 2] float32 of the row player. beta: intensity of selection.
 
     One byte an agent holds its strategy and how many of its neighbours defect, so that a
-    model is read with one gather.
+    model is read with one gather. The branches keep draws, gathers and arithmetic in loops
+    of their own: in one loop with a gather, nothing is vectorised.
     """
     num, width = table.shape
     lane = jnp.arange(num, dtype=jnp.uint32)
     rows = jnp.arange(num, dtype=jnp.int32)
+    entries = table.ravel()
+    always = beta >= 0
 
     def earned(byte):
         defectors = (byte & 63).astype(jnp.float32)
@@ -107,11 +110,17 @@ def imitation(types, table, payoff, beta, key, *, steps):
     def body(step, types):
         counts = _gather(types, table).sum(axis=1, dtype=jnp.int8)
         byte = counts | (types << 6)
-        first, second = random_pair(fold(key, step), lane)
-        place = below(first, width)
-        model = _gather(byte, _gather(table.ravel(), rows * width + place))
+
+        def draw():
+            first, second = random_pair(fold(key, step), lane)
+            return (second & ~jnp.uint32(63)) | below(first, width).astype(jnp.uint32)
+
+        # Six bits choose the neighbour's place, the other 26 decide.
+        word = jax.lax.cond(always, draw, lambda: jnp.zeros(num, jnp.uint32))
+        place = rows * width + (word & 63).astype(jnp.int32)
+        model = jax.lax.cond(always, lambda: _gather(byte, _gather(entries, place)), lambda: byte)
         chance = jax.nn.sigmoid(beta * (earned(model) - earned(byte)))
-        return jnp.where(second < threshold(chance), model >> 6, types)
+        return jnp.where(word < threshold(chance), model >> 6, types)
 
     return jax.lax.fori_loop(0, steps, body, types)
 

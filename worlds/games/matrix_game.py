@@ -13,7 +13,7 @@ from worlds.games.ordinal import ordinal_table
 from worlds.games.payoffs import Meeting, meet, payoff_of
 from worlds.games.presets import LEVELS, PRESETS, nested_shape
 from worlds.games.rules import check_game, check_pairs
-from worlds.graph_ops import degree, sum_neighbours
+from worlds.graph_ops import degree, gather_neighbours, sum_neighbours
 from worlds.random import fold, random_bits, threshold
 from worlds.registry import component
 from worlds.tree import doc_field, provided, pytree
@@ -372,7 +372,7 @@ class MatrixGame(World[GameState]):
         return matching.face_all(own, self.self_play), ()
 
     def _counted(self, own: Array) -> list[Array]:
-        """For each action, how many partners ([N] int32) took it."""
+        """For each action, how many partners ([N] integers) took it."""
         actions = own[:, 0, 0]
         graph = self.graph if self.pairs == "neighbours" else None
         implicit = graph is None or graph.complete
@@ -380,12 +380,14 @@ class MatrixGame(World[GameState]):
         def total(x: Array) -> Array:
             if implicit:
                 return x.sum(axis=0, dtype=jnp.int32) - x
+            if graph.table is not None and graph.table.shape[1] < 128:
+                return gather_neighbours(graph, x).sum(axis=1, dtype=jnp.int8)
             return sum_neighbours(graph, x, weighted=False)
 
         if self._full and self.num_actions == 2:
             ones = total(jnp.maximum(actions, 0))
             partners = self.num_slots - 1 if implicit else degree(graph)
-            return [partners - ones, ones]
+            return [partners - ones, ones.astype(jnp.int32)]
         here = self._present()
         return [
             total(((actions == kind) & here).astype(jnp.int8)) for kind in range(self.num_actions)
