@@ -100,7 +100,7 @@ def build(scenario: Scenario) -> Simulation:
     with scenario.locating("channels"):
         channels, mail_channels, talk_turns = channel_plan(scenario.channels, population)
         plan = dataclasses.replace(plan, talk_turns=talk_turns)
-    rewiring = make_rewiring(scenario)
+    rewiring = make_rewiring(scenario, world)
     interventions = make_interventions(scenario, plan, world, population, mail_channels)
     graphs = make_graphs(scenario, population, dynamic=_ties_change(rewiring, interventions))
     seen = as_arrays(with_graph(world, graphs[0]))
@@ -252,13 +252,19 @@ def _ties_change(rewiring: RewireRule | None, interventions: Sequence[Scheduled]
     return rewiring is not None or any(isinstance(event.what, changing) for event in interventions)
 
 
-def make_rewiring(scenario: Scenario) -> RewireRule | None:
+def make_rewiring(scenario: Scenario, world: Any) -> RewireRule | None:
     """The rule by which ties change between steps, or None."""
     spec = scenario.graph.rewire if scenario.graph is not None else None
     if spec is None:
         return None
     with scenario.locating("graph.rewire"):
-        return spec.build()
+        rule = spec.build()
+        if "defected" in rule.reads and not hasattr(world, "defected"):
+            raise ValueError(
+                f"{spec.use} must know who defected, and world {scenario.world.use!r} does not "
+                "say; use a world with cooperation, or rewire: random"
+            )
+        return rule
 
 
 def situation_of(simulation: Simulation, carry: Carry) -> Situation:
