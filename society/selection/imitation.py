@@ -57,10 +57,13 @@ class Fermi(Selection):
     def select(self, key: Array, pool: Pool) -> Births:
         """Return dense births, or one pair."""
         place, fitness, bar = _prepare(key, pool, self.among, logistic)
-        model, exists = seen_at(pool, self.among, place)
-        gain = self.beta * (_gather(fitness, model) - fitness)
-        adopts = (gain > bar) & exists & pool.alive
-        return _imitate(key, pool, jnp.where(adopts, model, _own(pool)), self.update)
+
+        def decide() -> Array:
+            model, exists = seen_at(pool, self.among, place)
+            gain = self.beta * (_gather(fitness, model) - fitness)
+            return jnp.where((gain > bar) & exists & pool.alive, model, _own(pool))
+
+        return _imitate(key, pool, settle(pool, decide, _own(pool)), self.update)
 
 
 @component("selection", "replicator")
@@ -107,15 +110,17 @@ class Replicator(Selection):
     def select(self, key: Array, pool: Pool) -> Births:
         """Return dense births, or one pair."""
         place, fitness, bar = _prepare(key, pool, self.among, share)
-        model, exists = seen_at(pool, self.among, place)
-        gain = _gather(fitness, model) - fitness
         num_ties = self._ties(pool)
-        most = num_ties
-        if num_ties.ndim:
-            most = jnp.maximum(num_ties, _gather(num_ties, model))
         span = jnp.where(self.scale > 0, self.scale, _span(fitness, num_ties))
-        adopts = (gain > 0) & (gain >= bar * (most * span)) & exists & pool.alive
-        return _imitate(key, pool, jnp.where(adopts, model, _own(pool)), self.update)
+
+        def decide() -> Array:
+            model, exists = seen_at(pool, self.among, place)
+            gain = _gather(fitness, model) - fitness
+            most = jnp.maximum(num_ties, _gather(num_ties, model)) if num_ties.ndim else num_ties
+            adopts = (gain > 0) & (gain >= bar * (most * span)) & exists & pool.alive
+            return jnp.where(adopts, model, _own(pool))
+
+        return _imitate(key, pool, settle(pool, decide, _own(pool)), self.update)
 
     def _ties(self, pool: Pool) -> Array:
         """Return k, over how many ties fitness sums: [M] float32, or [] where all have the same."""
@@ -246,7 +251,7 @@ def _prepare(
 
 
 def _gather(values: Array, rows: Array) -> Array:
-    return values.at[rows].get(mode="promise_in_bounds")
+    return values.at[rows].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
 
 def _best_in_table(table: Array, fitness: Array, word: Array) -> Array:
