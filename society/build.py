@@ -59,8 +59,8 @@ class Simulation:
     @property
     def default_backend(self) -> str:
         """The backend of language policies that name none."""
-        spec = self.scenario.backend_component()
-        return spec.name or spec.use
+        own = self.scenario.backend or self.scenario.backend_component()
+        return own.name or own.use
 
     @property
     def backend_names(self) -> list[str]:
