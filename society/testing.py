@@ -67,13 +67,17 @@ def check_selection(selection: Selection) -> None:
     def select(key: Any, pool: Pool) -> tuple[Any, Any]:
         births = selection.select(key, pool)
         dense.append(births.dense)
-        return births[:2]
+        return births.child, births.parent
+
+    def made(key: Any, pool: Pool) -> Births:
+        child, parent = select(key, pool)
+        return Births(child, parent, dense[-1])
 
     pools = sample_pools()
     for name, pool in pools.items():
         if pool.graph is not None and selection.among != "neighbours":
             continue
-        births = Births(*select(key, pool), dense[-1])
+        births = made(key, pool)
         assert len(set(dense)) == 1, f"{name}: births are dense only sometimes"
         _check_births(name, selection, pool, births)
     plain = selection.select(key, pools["some dead"])
@@ -81,8 +85,8 @@ def check_selection(selection: Selection) -> None:
     np.testing.assert_array_equal(plain.child, child, "jit changes children")
     np.testing.assert_array_equal(plain.parent, parent, "jit changes parents")
     size = pools["some dead"].alive.shape[0]
-    short = Births(*select(key, pools["some dead"]), dense[-1])
-    longer = Births(*select(key, _with_dead_rows(pools["some dead"], 5)), dense[-1])
+    short = made(key, pools["some dead"])
+    longer = made(key, _with_dead_rows(pools["some dead"], 5))
     assert _pairs(short, size) == _pairs(longer, size + 5), "more dead rows change a draw"
 
 
@@ -197,7 +201,10 @@ def _pairs(births: Births, size: int) -> set[tuple[int, int]]:
 
 
 def _with_dead_rows(pool: Pool, extra: int) -> Pool:
-    return Pool(*(jnp.concatenate([row, jnp.zeros(extra, row.dtype)]) for row in pool[:4]))
+    def longer(row: Any) -> Any:
+        return jnp.concatenate([row, jnp.zeros(extra, row.dtype)])
+
+    return Pool(*map(longer, (pool.fitness, pool.alive, pool.group, pool.types)))
 
 
 def _edges(graph: Graph) -> tuple[Any, Any]:

@@ -101,7 +101,7 @@ class MoranDeathBirth(Selection):
         return _run(key, pool, _effective(pool, self.intensity, self.mapping), event, self.events)
 
 
-def _effective(pool: Pool, intensity: Array, mapping: Mapping) -> Array:
+def _effective(pool: Pool, intensity: Array | float, mapping: Mapping) -> Array:
     """Return [M] float32 effective fitness, 0 for the dead."""
     payoff = alive_fitness(pool)
     usable = jnp.isfinite(payoff)
