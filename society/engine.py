@@ -213,8 +213,13 @@ class Engine:
         return observation
 
     def talk(self, parts: Parts, carry: Carry, turn: Array) -> Carry:
-        """One talk turn: array groups update memory and outbox; the world stands still."""
-        _, minds, outbox = self._decide(parts, carry, self.observe(carry), turn)
+        """One talk turn: array groups update memory and outbox; the world stands still.
+
+        Nobody acts in it, so a mind that keeps count of rounds does not count it.
+        """
+        observation = self.observe(carry)
+        observation = observation._replace(acting=jnp.zeros_like(observation.acting))
+        _, minds, outbox = self._decide(parts, carry, observation, turn)
         return self._hush(parts, carry._replace(minds=minds, outbox=outbox))
 
     # ---- parts of a tick ------------------------------------------------------------
@@ -301,6 +306,7 @@ class Engine:
         first = jnp.broadcast_to(carry.step == 0, (group.size,))
         if carry.world.births:
             first = first | carry.newborn[rows]
+        first = first & (turn == 0)
         percept = Percept(
             view=jax.tree.map(lambda x: x[rows], observation.view),
             alive=observation.alive[rows],

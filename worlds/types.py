@@ -77,8 +77,9 @@ class Percept(NamedTuple):
     """A group's rows of an Observation, plus what reached it through channels.
 
     view: pytree of arrays with leading axis n.
-    alive, acting: [n] bool.
-    first: [n] bool, the episode has just begun or the individual was just born.
+    alive, acting: [n] bool; in a turn of talk nobody acts.
+    first: [n] bool, the episode has just begun or the individual was just born; True in one
+      turn only, so that what is heard in talk is still known in the act.
     legal: [n, A] bool or None.
     inbox: channel name -> array with leading axis n.
     """
