@@ -83,7 +83,8 @@ class Transmission(abc.ABC):  # noqa: B024 - every part has a default
         """The text half: what one newcomer may read.
 
         Args:
-          legacies: slot -> the text that each survivor passes on, in slot order.
+          legacies: slot -> the text that each survivor, and each of this newcomer's parents
+            (who may be gone), passes on, in slot order.
           parents: the slots selection chose for this newcomer.
         """
         return tuple(legacies[slot] for slot in parents if slot in legacies)

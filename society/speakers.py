@@ -110,14 +110,14 @@ class Speakers:
         selection = self._simulation.parts.selection
         imitates = selection is not None and selection.imitates
         alive = {slot: mind for slot, mind in self._minds.items() if moment.alive[slot]}
-        legacies = {
-            slot: self._policy(slot).legacy(mind)
-            for slot, mind in sorted(alive.items())
-            if imitates or slot not in taken
-        }
+        legacies = {slot: self._policy(slot).legacy(mind) for slot, mind in self._minds.items()}
+        remain = {slot for slot in alive if imitates or slot not in taken}
         births = []
         for slot, parents in pairs:
-            texts = self._simulation.parts.transmission.texts(legacies, parents)
+            told = sorted((remain | set(parents)) & legacies.keys())
+            texts = self._simulation.parts.transmission.texts(
+                {slot: legacies[slot] for slot in told}, parents
+            )
             birth = Birth(
                 seat=self._seat(slot, moment),
                 generation=generation,

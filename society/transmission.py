@@ -91,8 +91,9 @@ class Nothing(Transmission):
 class Advice(Transmission):
     """Newcomers read the strategies of survivors; array minds copy their parents.
 
-    ``route`` says whose texts a newcomer reads: of ``all`` survivors (as in the Donor Game),
-    of its own parents (``vertical``) or of the other survivors only (``oblique``).
+    ``route`` says whose texts a newcomer reads: of ``all`` survivors (as in the Donor Game) and
+    its own parents, of its parents alone (``vertical``) or of the other survivors (``oblique``).
+    Parents may be gone: tournament, roulette and rank replace everybody but the elites.
     Source: Vallinder & Hughes (2024), arXiv:2412.10270; terms of Cavalli-Sforza & Feldman
     (1981), Cultural Transmission and Evolution.
     """
@@ -114,7 +115,7 @@ class Advice(Transmission):
         return _pass_on(key, policy, mind, births, self.mutation, self.sd)
 
     def texts(self, legacies: Mapping[int, str], parents: Sequence[int]) -> tuple[str, ...]:
-        """Return the survivors' texts in slot order, empty ones left out."""
+        """Return the texts that this route lets a newcomer read, in slot order, no empty ones."""
         readable = {
             "all": lambda slot: True,
             "vertical": lambda slot: slot in parents,

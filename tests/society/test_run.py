@@ -176,3 +176,41 @@ def test_a_run_stopped_by_its_budget_resumes_to_the_same_digest(tmp_path: Path) 
     assert finished["llm"]["calls"] == whole["llm"]["calls"]
     stored = json.loads((Path(cut["run_dir"]) / "summary.json").read_text())
     assert stored["digest"] == whole["digest"]
+
+
+def test_talk_before_the_act_is_no_round_of_the_game(tmp_path: Path) -> None:
+    text = """
+world: {use: matrix_game, game: prisoners_dilemma, rounds: 6, pairs: across_groups}
+groups:
+  patterned: {policy: {use: cycler, pattern: CCD}}
+  kind: {policy: always_cooperate}
+"""
+    talk = "channels: {talk: {use: words, vocabulary: [hello], when: before_action, rounds: 2}}\n"
+    silent, talking = run(tmp_path, text), run(tmp_path, text + talk)
+    np.testing.assert_array_equal(series(silent), series(talking))
+    assert silent["measures"]["cooperation"]["mean"] == pytest.approx(10 / 12)
+
+
+@pytest.mark.parametrize("transmission", ["copy", "{use: advice, route: vertical}"])
+def test_newcomers_read_their_parents_also_where_nobody_survives(
+    tmp_path: Path, transmission: str
+) -> None:
+    text = f"""
+world: {{use: donor_game, rounds: 2}}
+groups:
+  donors: {{count: 4, policy: {{use: chat, strategy: one_sentence}}}}
+backend: mock
+generations: 2
+selection: roulette
+transmission: {transmission}
+"""
+    summary = run(tmp_path, text)
+    born = [event for event in events(summary, "birth") if event.generation == 1]
+    strategies = {event.uid: event.data["text"] for event in events(summary, "birth")}
+    with sqlite3.connect(Path(summary["run_dir"]) / "journal.sqlite") as database:
+        query = "SELECT uid, request FROM calls WHERE generation = 1 AND purpose = ?"
+        asked = dict(database.execute(query, ("birth",)))
+    assert len(born) == 4
+    for event in born:
+        (parent,) = event.data["parents"]
+        assert strategies[parent] and strategies[parent] in asked[event.uid]
