@@ -105,6 +105,10 @@ def resume(
 ) -> int:
     """Go on with a run that was stopped, as if it had not been."""
     with _guard(as_json) as guard:
+        from society.recorder import RunFolder
+
+        # Importing JAX takes seconds; a folder in use is refused before that.
+        RunFolder.open(run_dir).lock().release()
         _prepare_jax()
         from society.run import resume_run
 

@@ -79,6 +79,8 @@ def _attempt(
     began = time.monotonic()
     limits = simulation.scenario.limits
     with Journal.open(folder.journal_path, readonly=replay) as journal:
+        if resume or replay:
+            journal.check()
         desk = _desk(simulation, journal, offline=replay)
         execution = Execution(
             simulation,
@@ -94,7 +96,8 @@ def _attempt(
             carries = execution.run(resume=resume)
         except (Stopped, _limit_error()) as error:
             status, reason = "limit", str(error)
-        journal.flush() if status == "ok" else None
+        if status == "ok":
+            journal.flush()
         summary = _summary(execution, carries, status, reason, time.monotonic() - began)
     if progress is not None:
         progress.end(summary["status"])
