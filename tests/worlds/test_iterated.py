@@ -44,8 +44,8 @@ def test_batches_of_every_size_play_the_same_pair_alike():
     for batch in (1, 40, 4096):
         rows = jnp.tile(jnp.array(ROW), (batch, 1))
         columns = jnp.tile(jnp.array(COLUMN), (batch, 1))
-        played = play_memory_one(key, rows, columns, PD, rounds=523)
-        assert (played.counts.sum(axis=1) == 523).all()
+        played = play_memory_one(key, rows, columns, PD, rounds=129)
+        assert (played.counts.sum(axis=1) == 129).all()
         counts.append(played.counts[0].tolist())
     assert counts[0] == counts[1] == counts[2]
 

@@ -1,6 +1,7 @@
 """Matrix games against plain-Python payoffs: who meets whom, noise, endings, order, presence."""
 
 import dataclasses
+import functools
 import itertools
 
 import jax
@@ -18,7 +19,6 @@ from worlds.types import Graph
 PD = PRESETS["prisoners_dilemma"].table
 
 
-@jax.jit
 def _play(world, key, actions):
     def step(state, now):
         number, action = now
@@ -27,21 +27,32 @@ def _play(world, key, actions):
 
     start = world.init(jax.random.fold_in(key, 10**6))
     state, (seen, moves) = jax.lax.scan(step, start, (jnp.arange(len(actions)), actions))
-    return state, world.observe(start), seen, moves
+    return world.outcome(state), world.observe(start), seen, moves
 
 
-def run(world, actions, seed=0):
-    """Play rows of actions; returns final state, and observations and transitions of each step."""
+# Compiling, not running, is what takes time here.
+jit_quickly = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+_play_any = jit_quickly(_play)  # parameters are arguments: many worlds of one shape
+
+
+def run(world, actions, seed=0, again=False):
+    """Play rows of actions; returns the outcome, and observations and transitions of each step.
+
+    ``again``: more worlds of this shape will follow, so compile for all of them.
+    """
     actions = np.asarray(actions, np.int8)
-    state, before, seen, moves = jax.tree.map(
-        np.asarray, _play(world, jax.random.PRNGKey(seed), actions)
+    key = jax.random.PRNGKey(seed)
+    # Known parameters compile twice as fast.
+    call = (
+        functools.partial(_play_any, world) if again else jit_quickly(lambda *a: _play(world, *a))
     )
+    outcome, before, seen, moves = jax.tree.map(np.asarray, call(key, actions))
 
     def at(rows, index):
         return jax.tree.map(lambda row: row[index], rows)
 
     steps = range(len(actions))
-    return state, [before, *(at(seen, i) for i in steps)], [at(moves, i) for i in steps]
+    return outcome, [before, *(at(seen, i) for i in steps)], [at(moves, i) for i in steps]
 
 
 def graph_of(edges, num, table=True):
@@ -72,7 +83,7 @@ def test_a_round_robin_pays_what_the_table_says(data):
     shape = (2, num, num - 1, copies)
     bits = data.draw(st.lists(st.integers(0, 1), min_size=72, max_size=72))
     actions = np.array(bits, np.int8).reshape(shape)
-    state, seen, moves = run(world, actions)
+    outcome, seen, moves = run(world, actions, again=True)
     total = np.zeros((num, num))
     for action, transition in zip(actions, moves, strict=True):
         reward = np.zeros(num)
@@ -83,7 +94,6 @@ def test_a_round_robin_pays_what_the_table_says(data):
         assert transition.reward.tolist() == reward.tolist()
         assert float(transition.metrics["cooperation"]) == pytest.approx((action == 0).mean())
         assert float(transition.metrics["payoff"]) == pytest.approx(reward.sum() / action.size)
-    outcome = world.outcome(state)
     assert outcome["total_scores"].tolist() == total.tolist()
     assert outcome["score"].tolist() == total.sum(1).tolist()
     view = seen[-1].view
@@ -95,8 +105,7 @@ def test_a_round_robin_pays_what_the_table_says(data):
 def test_self_play_adds_a_clone_whose_score_counts_for_nobody():
     world = make("matrix_game", num_slots=2, rounds=1, self_play=True)
     # Seats: against 0, against 1, and the clone's own.
-    state, seen, _ = run(world, [[[1, 0, 0], [0, 1, 0]]])
-    outcome = world.outcome(state)
+    outcome, seen, _ = run(world, [[[1, 0, 0], [0, 1, 0]]])
     assert outcome["total_scores"].tolist() == [[5, 3], [3, 5]]
     assert outcome["cooperation_counts"].tolist() == [[0, 1], [1, 0]]
     assert outcome["score"].tolist() == [8, 8]
@@ -108,8 +117,8 @@ def test_self_play_adds_a_clone_whose_score_counts_for_nobody():
 def test_renaming_the_agents_renames_their_scores(order):
     world = make("matrix_game", num_slots=5, rounds=1, actions="same")
     action = np.array([0, 1, 0, 1, 1], np.int8)
-    scores = world.outcome(run(world, [action])[0])["score"]
-    renamed = world.outcome(run(world, [action[list(order)]])[0])["score"]
+    scores = run(world, [action], again=True)[0]["score"]
+    renamed = run(world, [action[list(order)]], again=True)[0]["score"]
     assert np.asarray(scores)[list(order)].tolist() == renamed.tolist()
 
 
@@ -117,7 +126,7 @@ def test_renaming_the_agents_renames_their_scores(order):
 @given(st.lists(st.integers(0, 2), min_size=12, max_size=12))
 def test_zero_sum_games_conserve_payoff(actions):
     world = make("matrix_game", game="rock_paper_scissors", num_slots=4, rounds=1, noise=0.3)
-    _, _, moves = run(world, [np.array(actions).reshape(4, 3)])
+    _, _, moves = run(world, [np.array(actions).reshape(4, 3)], again=True)
     assert float(moves[0].reward.sum()) == 0
 
 
@@ -135,8 +144,8 @@ def test_one_action_meets_all_neighbours(actions, mean, table):
         expected[b] += PD[0, actions[b], actions[a]]
     if mean:
         expected /= np.diff(graph.offsets)
-    state, seen, _ = run(world, [np.array(actions, np.int8)])
-    assert np.allclose(world.outcome(state)["score"], expected)
+    outcome, seen, _ = run(world, [np.array(actions, np.int8)], again=True)
+    assert np.allclose(outcome["score"], expected)
     counts = np.zeros((5, 2))
     for a, b in EDGES:
         counts[a, actions[b]] += 1
@@ -151,7 +160,7 @@ def test_each_neighbour_can_get_its_own_action(bits):
     graph = graph_of(EDGES, 5)
     world = make("matrix_game", num_slots=5, pairs="neighbours", actions="each", graph=graph)
     actions = np.array(bits, np.int8).reshape(5, 3)
-    state, seen, _ = run(world, [actions])
+    outcome, seen, _ = run(world, [actions], again=True)
     table = np.asarray(graph.table)
     expected, faced = np.zeros(5), np.full((5, 3), -1)
     for i, k in np.argwhere(table < 5):
@@ -159,7 +168,7 @@ def test_each_neighbour_can_get_its_own_action(bits):
         theirs = actions[j, list(table[j]).index(i)]
         expected[i] += PD[0, actions[i, k], theirs]
         faced[i, k] = theirs
-    assert np.allclose(world.outcome(state)["score"], expected)
+    assert np.allclose(outcome["score"], expected)
     assert seen[-1].view.other_last.tolist() == faced.tolist()
 
 
@@ -168,8 +177,8 @@ def test_two_groups_face_each_other_as_row_and_column():
         "matrix_game", game="battle_of_the_sexes", num_slots=3, group_sizes=(1, 2), rounds=1,
         pairs="across_groups",
     )  # fmt: skip
-    state, seen, _ = run(world, [[[0, 1], [0, 9], [1, 9]]])
-    assert world.outcome(state)["score"].tolist() == [17, 7, 10]
+    outcome, seen, _ = run(world, [[[0, 1], [0, 9], [1, 9]]])
+    assert outcome["score"].tolist() == [17, 7, 10]
     assert seen[-1].view.role.tolist() == [0, 1, 1]
     assert seen[-1].view.partner.tolist() == [[1, 2], [0, 3], [0, 3]]
     assert seen[-1].view.other_last.tolist() == [[0, 1], [0, -1], [1, -1]]
@@ -262,14 +271,14 @@ def test_a_sweep_over_payoffs_compiles_once():
 def test_later_movers_see_what_earlier_ones_did():
     world = make("matrix_game", num_slots=2, pairs="fixed", order="alternating", rounds=2)
     assert world.horizon == 4
-    state, seen, moves = run(world, [[1, 9], [9, 0], [0, 9], [9, 0]])
+    outcome, seen, moves = run(world, [[1, 9], [9, 0], [0, 9], [9, 0]])
     assert [o.acting.tolist() for o in seen] == [
         [True, False], [False, True], [True, False], [False, True], [False, False],
     ]  # fmt: skip
     assert seen[1].view.other_last.tolist() == [-1, 1]
     assert [t.reward.tolist() for t in moves] == [[0, 0], [5, 0], [0, 0], [3, 3]]
     assert [bool(t.terminated.all()) for t in moves] == [False, False, False, True]
-    assert world.outcome(state)["score"].tolist() == [8, 3]
+    assert outcome["score"].tolist() == [8, 3]
 
 
 @pytest.mark.parametrize("game", ["prisoners_dilemma", "rock_paper_scissors"])
@@ -300,19 +309,19 @@ def test_absent_slots_neither_act_nor_earn(pairs):
     present = jnp.array([True, False, True, True, False])
     world = make("matrix_game", num_slots=5, num_players=3, present=present, pairs=pairs)
     shape = world.action_space(0).shape
-    state, seen, moves = run(world, [np.ones((5, *shape), np.int8)])
+    outcome, seen, moves = run(world, [np.ones((5, *shape), np.int8)])
     assert not (seen[0].acting & ~present).any()
     expected = 6 if pairs == "all" else 2  # punishment of one each
     assert float(moves[0].reward.sum()) == expected
     assert moves[0].reward[jnp.array([1, 4])].tolist() == [0, 0]
     assert seen[0].alive.tolist() == present.tolist()
-    assert np.isfinite(world.outcome(state)["score"]).all()
+    assert np.isfinite(outcome["score"]).all()
 
 
 def test_discounting_weighs_later_rounds_less_but_not_rewards():
     world = make("matrix_game", pairs="fixed", discount=0.5, rounds=3)
-    state, _, moves = run(world, np.zeros((3, 2), np.int8))
-    assert world.outcome(state)["score"].tolist() == [3 * 1.75] * 2
+    outcome, _, moves = run(world, np.zeros((3, 2), np.int8))
+    assert outcome["score"].tolist() == [3 * 1.75] * 2
     assert [t.reward.tolist() for t in moves] == [[3, 3]] * 3
 
 
@@ -367,6 +376,7 @@ def test_views_and_actions_lie_in_their_spaces(params):
     actions = [np.stack([space.sample() for _ in range(world.num_slots)]) for _ in range(2)]
     assert world.noop().shape == actions[0].shape
     _, seen, _ = run(world, actions)
+    shown = world.observation_space(0)
     for observation in seen:
         for slot in range(world.num_slots):
             row = {
@@ -374,7 +384,7 @@ def test_views_and_actions_lie_in_their_spaces(params):
                 for name, part in observation.view._asdict().items()
                 if not isinstance(part, tuple)
             }
-            assert world.observation_space(slot).contains(row)
+            assert shown.contains(row)
     assert len(world.action_names) == world.num_actions
 
 
