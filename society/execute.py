@@ -22,7 +22,7 @@ from society.carry import Carry, placed
 from society.checkpoint import newest_sound, restore_tree, save_tree, write_checkpoint
 from society.desk import Desk
 from society.history import History, split
-from society.interventions import Scene, choose_slots
+from society.interventions import Scene, Scheduled, choose_slots
 from society.journal import Journal
 from society.journal_rows import StoredEvent
 from society.machine import Machine, stack, unstack
@@ -44,7 +44,7 @@ class Progress(Protocol):
         """The run begins."""
 
     def advance(self, state: Mapping[str, Any]) -> None:
-        """It has come to ``step``, ``generation`` with ``calls``, ``tokens``, ``faults``."""
+        """So far: ``step``, ``generation`` (from 0), ``calls``, ``tokens``, ``faults``."""
 
     def end(self, status: str) -> None:
         """It is over."""
@@ -129,11 +129,22 @@ class Execution:
         if not self._happens(tick):
             return carries
         replicates = len(self.simulation.seeds)
-        changed = [
-            self._intervene(index, tick, unstack(carries, index), None)
-            for index in range(replicates)
-        ]
+        changed = []
+        for index in range(replicates):
+            carry = self._rewire(index, tick, unstack(carries, index))
+            carry = self._renew_early(index, tick, carry)
+            changed.append(self._intervene(index, tick, carry, None))
         return stack(changed)
+
+    def _renew_early(self, index: int, tick: int, carry: Carry) -> Carry:
+        """Select before an intervention that meets the generation which begins."""
+        begins = tick and tick < self.total and not tick % self.simulation.plan.ticks_per_generation
+        if not (begins and self.simulation.engine.selects and self._events(tick)):
+            return carry
+        carry, _, rows = self.machine.renew(carry)
+        if self.history.every == 1:
+            self._note_births(index, self.simulation.plan.generation(tick), np.asarray(rows))
+        return carry
 
     # ---- with language ----------------------------------------------------------------
 
@@ -163,6 +174,7 @@ class Execution:
             if state:
                 speakers.restore(state)
         while tick < self.total:
+            carry = self._rewire(index, tick, carry)
             carry = await self._generation_begins(index, tick, carry, speakers)
             carry = self._intervene(index, tick, carry, speakers)
             carry, ticks = await self._some_ticks(index, tick, carry, speakers)
@@ -172,7 +184,7 @@ class Execution:
             ended = tick % self.simulation.plan.ticks_per_generation == 0
             self._save(f"replicate-{index}", tick, carry, speakers.state, force=ended or late)
             self._stop_if(late)
-        return self._intervene(index, tick, carry, speakers)
+        return self._intervene(index, tick, self._rewire(index, tick, carry), speakers)
 
     async def _generation_begins(
         self, index: int, tick: int, carry: Carry, speakers: Speakers
@@ -262,40 +274,49 @@ class Execution:
 
     # ---- interventions ----------------------------------------------------------------
 
+    # Between two ticks: ties are rewired after what was seen, then a generation that begins is
+    # selected, then interventions happen to those who are there.
+
     def _happens(self, tick: int) -> bool:
+        return self._rewires(tick) or bool(self._events(tick))
+
+    def _rewires(self, tick: int) -> bool:
         rewire = self.simulation.rewiring
-        due = rewire is not None and tick > 0 and tick % rewire.every == 0
-        return due or any(tick in event.ticks for event in self.simulation.interventions)
+        return rewire is not None and tick > 0 and tick % rewire.every == 0
+
+    def _events(self, tick: int) -> list[Scheduled]:
+        return [event for event in self.simulation.interventions if tick in event.ticks]
 
     def _intervene(self, index: int, tick: int, carry: Carry, speakers: Speakers | None) -> Carry:
-        if not self._happens(tick):
+        events = self._events(tick)
+        if not events:
             return carry
         carry = jax.tree.map(jnp.asarray, carry)
         population = self.simulation.population
         seed = self.simulation.seeds[index]
         place = (int(carry.generation), int(carry.episode), int(carry.step), 0)
         rows = []
-        for event in self.simulation.interventions:
-            if tick not in event.ticks:
-                continue
+        for event in events:
             rng = np.random.default_rng([seed, zlib.crc32(event.name.encode()), tick])
             slots = choose_slots(event.who, population, carry, rng)
             scene = Scene(carry, population, slots, rng, speakers.mail if speakers else None)
             carry = event.what.apply(scene)
             data = {"name": event.name, "tick": tick, "slots": slots.tolist()}
             rows.append(StoredEvent(index, *place, "intervention", -1, len(rows), data))
-        carry = self._rewire(index, tick, carry)
         self.journal.add_events(rows)
         return carry._replace(graph=jax.tree.map(jnp.asarray, carry.graph))
 
     def _rewire(self, index: int, tick: int, carry: Carry) -> Carry:
-        rewire = self.simulation.rewiring
-        if rewire is None or tick == 0 or tick % rewire.every:
+        if not self._rewires(tick):
             return carry
+        rewire = self.simulation.rewiring
+        assert rewire is not None
+        carry = jax.tree.map(jnp.asarray, carry)
         rng = np.random.default_rng([self.simulation.seeds[index], 0x726577, tick])
         graph = jax.tree.map(np.asarray, carry.graph)
         situation = situation_of(self.simulation, carry)
-        return carry._replace(graph=rewire.apply(graph, rng, situation))
+        graph = rewire.apply(graph, rng, situation)
+        return carry._replace(graph=jax.tree.map(jnp.asarray, graph))
 
     # ---- recording --------------------------------------------------------------------
 
@@ -327,7 +348,7 @@ class Execution:
         self.progress.advance(
             {
                 "step": tick,
-                "generation": min(generation + 1, self.simulation.plan.generations),
+                "generation": generation,
                 "calls": counts.calls,
                 "tokens": counts.prompt_tokens + counts.completion_tokens,
                 "faults": counts.faults,

@@ -64,6 +64,7 @@ class Lines:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._total, self._generations = 0, 1
+        self._first: tuple[float, float] | None = None
         self._began = self._shown = time.monotonic()
 
     def begin(self, total_steps: int, generations: int) -> None:
@@ -76,11 +77,15 @@ class Lines:
     def advance(self, state: Mapping[str, Any]) -> None:
         """Say where it is, unless that was said a moment ago."""
         now = time.monotonic()
+        done = state.get("step", 0) / max(self._total, 1)
+        if self._first is None:
+            self._first = (now, done)  # what came before is mostly compilation
         if now - self._shown < _LINE_EVERY_S:
             return
         self._shown = now
-        done = state.get("step", 0) / max(self._total, 1)
-        left = f", {_duration((now - self._began) * (1 - done) / done)} left" if done > 0 else ""
+        since, before = self._first
+        rest = (now - since) * (1 - done) / (done - before) if done > before else None
+        left = "" if rest is None else f", {_duration(rest)} left"
         self._say(f"{done:4.0%}  {_where(state, self._total, self._generations)}{left}")
 
     def end(self, status: str) -> None:

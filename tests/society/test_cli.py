@@ -336,12 +336,15 @@ def test_progress_lines_say_where_a_run_is(capsys, monkeypatch):
     now[0] = 10.0
     lines.advance({"step": 250, "generation": 1, "calls": 7, "tokens": 1234, "faults": 2})
     lines.advance({"step": 251, "generation": 1, "calls": 7, "tokens": 1234, "faults": 2})
+    now[0] = 20.0
+    lines.advance({"step": 500, "generation": 2, "calls": 9, "tokens": 2000, "faults": 2})
     lines.end("ok")
     said = capsys.readouterr().err
-    assert "25%  step 250/1,000 · generation 2/4 · 7 calls, 1,234 tokens · 2 faults" in said
-    assert "30.0 s left" in said
+    assert "25%  step 250/1,000 · generation 2/4 · 7 calls, 1,234 tokens · 2 faults\n" in said
+    assert "50%  step 500/1,000" in said
+    assert "20.0 s left" in said  # the ten seconds before the first steps were compilation
     assert "251" not in said
-    assert "ok after 10.0 s" in said
+    assert "ok after 20.0 s" in said
 
 
 def test_progress_on_a_terminal_is_one_line():
