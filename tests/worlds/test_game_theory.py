@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from worlds.games import equilibria
 from worlds.games.ordinal import FAMILIES, family, ordinal_games, ordinal_table
 from worlds.games.presets import PRESETS
+from worlds.registry import make
 
 DATA = Path(__file__).parents[1] / "data"
 CLOSED = json.loads((DATA / "closed_form.json").read_text())
@@ -46,6 +47,20 @@ def test_families_have_the_published_sizes():
         "win_win": 36, "biased": 44, "second_best": 12, "unfair": 19, "tragic": 8,
         "prisoners_dilemma": 7, "cyclic": 18,
     }  # fmt: skip
+
+
+def test_games_can_be_counted_within_their_family():
+    table = ordinal_table(6, "prisoners_dilemma")
+    assert family(table) == "prisoners_dilemma"
+    assert make("matrix_game", game="ordinal", family="cyclic", number=17).table().shape == (
+        2,
+        2,
+        2,
+    )
+    with pytest.raises(ValueError, match="0 to 6"):
+        make("matrix_game", game="ordinal", family="prisoners_dilemma", number=7)
+    with pytest.raises(ValueError, match="choose one of win_win"):
+        ordinal_table(0, "sad")
 
 
 def test_ordinal_games_beyond_the_last_are_refused():

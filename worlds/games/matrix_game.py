@@ -87,7 +87,10 @@ class MatrixGame(World[GameState]):
     fitness: ClassVar[str] = "score"
 
     game: str = doc_field("prisoners_dilemma", "a preset, 'ordinal' or 'custom'")
-    number: int = doc_field(0, "which ordinal 2x2 game", ge=0, le=143)
+    number: int = doc_field(0, "which ordinal 2x2 game, of all or of a family", ge=0, le=143)
+    family: Literal[
+        "", "win_win", "biased", "second_best", "unfair", "tragic", "prisoners_dilemma", "cyclic"
+    ] = doc_field("", "count ordinal games within this family")
     payoffs: Any = doc_field(
         None, "custom payoffs: [A, A] of a symmetric game, or [players, A1, ..., An]"
     )
@@ -132,7 +135,7 @@ class MatrixGame(World[GameState]):
         if self.game == "custom":
             return self._custom_table()
         if self.game == "ordinal":
-            return jnp.asarray(ordinal_table(self.number), jnp.float32)
+            return jnp.asarray(ordinal_table(self.number, self.family), jnp.float32)
         table = jnp.asarray(PRESETS[self.game].table, jnp.float32)
         for name, (mine, theirs) in LEVELS.items():
             value = getattr(self, name)

@@ -28,11 +28,14 @@ def ordinal_games() -> tuple[np.ndarray, ...]:
     return tuple(np.asarray(form).reshape(2, 2, 2) for form in sorted(forms))
 
 
-def ordinal_table(number: int) -> np.ndarray:
-    """Return game ``number`` (0 to 143) as a [2, 2, 2] table."""
-    games = ordinal_games()
+def ordinal_table(number: int, within: str = "") -> np.ndarray:
+    """Return game ``number`` as a [2, 2, 2] table: of all 144, or of one family."""
+    games = ordinal_games() if not within else _family_games(within)
     if not 0 <= number < len(games):
-        raise ValueError(f"ordinal game {number} does not exist; numbers are 0 to {len(games) - 1}")
+        whose = f" of family {within}" if within else ""
+        raise ValueError(
+            f"ordinal game {number}{whose} does not exist; numbers are 0 to {len(games) - 1}"
+        )
     return games[number]
 
 
@@ -52,6 +55,13 @@ def family(table: np.ndarray) -> str:
     if (high, low) in named:
         return named[high, low]
     return "tragic" if best in pareto_cells(table) else "prisoners_dilemma"
+
+
+@functools.cache
+def _family_games(within: str) -> tuple[np.ndarray, ...]:
+    if within not in FAMILIES:
+        raise ValueError(f"family {within!r} is unknown; choose one of {', '.join(FAMILIES)}")
+    return tuple(table for table in ordinal_games() if family(table) == within)
 
 
 def _canonical(row: tuple[int, ...], column: tuple[int, ...]) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from worlds.games.ordinal import ordinal_table
 from worlds.games.presets import LEVELS, PRESETS
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ def check_game(world: "MatrixGame") -> None:
     known = [*PRESETS, "ordinal", "custom"]
     if world.game not in known:
         raise ValueError(f"game {world.game!r} is unknown; choose one of {', '.join(known)}")
+    if world.game == "ordinal":
+        ordinal_table(world.number, world.family)
     given = [name for name in LEVELS if getattr(world, name) is not None]
     if given and not (world.game in PRESETS and PRESETS[world.game].levels):
         raise ValueError(
