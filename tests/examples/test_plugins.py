@@ -21,7 +21,6 @@ from society.run import replay_run, run_scenario
 from society.scenario import load_scenario
 from worlds import make, parallel_env
 from worlds.registry import entries, load
-from worlds.testing import check_world
 from worlds.tree import as_arrays
 from worlds.types import Percept, Seats
 
@@ -51,8 +50,12 @@ def mean(summary, name):
 # ---- the components themselves ---------------------------------------------------------------
 
 
-def test_the_lake_keeps_the_contract(plugins):
-    check_world(plugins["lake"].Lake(rounds=4), answers=None)
+def test_the_example_of_the_readme_runs(plugins):
+    code = re.search(r"```python\n(.*?)```", (PLUGINS / "README.md").read_text(), re.DOTALL)
+    exec(compile(code[1], "README.md", "exec"), {})
+
+
+def test_the_lake_can_be_played_in_words(plugins):
     env = parallel_env(plugins["lake"].Lake(rounds=3), text=True)
     shown, _ = env.reset(seed=0)
     assert "60.0 fish" in shown["agent_0"]["text"]
@@ -72,13 +75,9 @@ def test_the_lake_recovers_or_is_emptied_as_its_formula_says(plugins):
     assert len(set(rewards.values())) == 1 and all(ended.values())
 
 
-def test_the_policies_keep_the_contract(plugins):
-    lake = plugins["lake"].Lake(rounds=4)
-    check_policy(plugins["warden"].Warden(), lake, steps=3)
+def test_a_policy_says_which_world_it_needs(plugins):
     with pytest.raises(ValueError, match="use it in lake"):
         check_policy(plugins["warden"].Warden(), make("matrix_game"))
-    world = make("matrix_game", rounds=4, num_slots=4, num_players=4, pairs="random")
-    check_policy(plugins["hesitant"].Hesitant(), world, steps=3)
 
 
 @pytest.mark.parametrize(("patience", "classic"), [(1, TitForTat()), (2, TitForTwoTats())])
@@ -118,7 +117,7 @@ def test_the_ladder_has_two_rails_and_rungs(plugins):
 # ---- named by a path ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["lake", "moderate", "hesitant", "ladder"])
+@pytest.mark.parametrize("name", ["lake", "moderate", "patience"])
 def test_code_runs_only_where_it_is_allowed(name):
     with pytest.raises(ScenarioError, match="--allow-code"):
         load_scenario(PLUGINS / f"{name}.yaml")
@@ -145,16 +144,11 @@ def test_a_backend_of_a_file_answers(plugins, tmp_path):
     assert configured.backend_component("moderate").build().motto == "Enough."
 
 
-def test_a_strategy_of_a_file_plays(plugins, tmp_path):
-    summary = run("hesitant", tmp_path)
+def test_a_strategy_and_a_graph_rule_of_files_play(plugins, tmp_path):
+    summary = run("patience", tmp_path)
     assert summary["status"] == "ok"
-    assert 0.2 < mean(summary, "cooperation") < 0.9
-
-
-def test_a_graph_rule_of_a_file_ties_agents(plugins, tmp_path):
-    summary = run("ladder", tmp_path)
-    assert summary["status"] == "ok"
-    assert summary["steps"] == 40
+    assert mean(summary, "returns.others") > mean(summary, "returns.patient") > 0
+    assert 0.1 < mean(summary, "cooperation") < 0.5
 
 
 # ---- installed -----------------------------------------------------------------------------------
@@ -188,7 +182,6 @@ def test_installed_components_have_short_names_and_need_no_flag(installed, monke
             assert known[name].target == f"lakeside.{name}:{name.title()}"
             assert not known[name].builtin
             assert load(kind, name).component_name == name
-    check_world(make("lake", rounds=2))
     summary = run_scenario(load_scenario(PLUGINS / "package" / "lake.yaml"), tmp_path)
     assert summary["status"] == "ok"
     assert summary["llm"]["backends"] == ["moderate"]
@@ -213,8 +206,3 @@ def test_the_package_declares_every_file_and_every_kind():
     readme = (PLUGINS / "README.md").read_text()
     for module in MODULES:
         assert f"`{module}.py`" in readme
-
-
-def test_the_example_of_the_readme_runs(plugins):
-    code = re.search(r"```python\n(.*?)```", (PLUGINS / "README.md").read_text(), re.DOTALL)
-    exec(compile(code[1].replace("size=40.0", "rounds=2"), "README.md", "exec"), {})

@@ -13,6 +13,8 @@ import pytest
 from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test, seed_test
 from pettingzoo.test.state_test import state_test
 
+from society.run import run_scenario
+from society.scenario import load_scenario
 from worlds import aec_env, make, parallel_env
 from worlds.random import fold, named
 from worlds.registry import entries
@@ -173,6 +175,24 @@ def test_a_seed_begins_the_episode_that_a_run_with_it_begins():
             key = fold(named(root, "world"), 0, episode, step)
             state, moved = move(key, state, action)
             np.testing.assert_allclose(list(rewards.values()), moved.reward, rtol=1e-6)
+
+
+def test_a_run_with_a_seed_goes_as_the_environment_with_it(tmp_path):
+    params = {"rounds": 12, "noise": 0.3}
+    (tmp_path / "slips.yaml").write_text(
+        "world: {use: matrix_game, rounds: 12, noise: 0.3}\n"
+        "groups: {players: {count: 2, policy: always_cooperate}}\n"
+        "measures: [returns]\nseeds: [23]\n"
+    )
+    summary = run_scenario(load_scenario(tmp_path / "slips.yaml"), tmp_path)
+    env = parallel_env("matrix_game", **params)
+    env.reset(seed=23)
+    total = 0.0
+    while env.agents:
+        _, rewards, *_ = env.step(dict.fromkeys(env.agents, 0))
+        total += sum(rewards.values())
+    assert summary["measures"]["returns_total"]["mean"] == pytest.approx(total)
+    assert total != 12 * 6.0, "nobody slipped"
 
 
 def test_reset_without_a_seed_goes_on_to_another_episode():
