@@ -27,8 +27,11 @@ class FloatLeaf:
 
     def scaled(self, world: Any, factor: float) -> Any:
         """The world with another value."""
-        by = np.float32(factor)
-        changed = jax.tree.map(lambda leaf: leaf * by, getattr(world, self.name))
+
+        def scale(leaf: Any) -> Any:
+            return leaf * np.asarray(leaf).dtype.type(factor)
+
+        changed = jax.tree.map(scale, getattr(world, self.name))
         return dataclasses.replace(world, **{self.name: changed})
 
 

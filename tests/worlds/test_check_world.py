@@ -283,6 +283,17 @@ def test_what_only_the_compiler_shows_is_found(toys, changes, message):
         check_world(world)
 
 
+def test_a_parameter_that_compiles_anew_is_found(toys):
+    @dataclasses.dataclass(frozen=True)
+    class Static(toys.Pond):
+        """The pond, registered by hand with its growth as part of the program."""
+
+    names = [field.name for field in dataclasses.fields(Static)]
+    jax.tree_util.register_dataclass(Static, data_fields=[], meta_fields=names)
+    with pytest.raises(AssertionError, match=r"other values of \['growth'\] compile"):
+        check_world(Static())
+
+
 def test_steps_that_cannot_be_vmapped_are_found(toys):
     def step(self, key, state, action):
         new, moved = self.sound().step(key, state, action)
