@@ -1,6 +1,7 @@
 """A population of many strategies in one batch."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -60,7 +61,12 @@ class Strategies(ArrayPolicy):
     @property
     def strategies(self) -> tuple[Strategy, ...]:
         """One of each, in the order of the mix."""
-        return _strategies(tuple(name for name, _ in self.mix))
+        return _strategies(self.type_names())
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """One of each, in the order of the mix."""
+        return tuple(float(weight) for _, weight in self.mix)
 
     def type_names(self) -> tuple[str, ...]:
         """The names of the mix."""
@@ -72,10 +78,10 @@ class Strategies(ArrayPolicy):
 
     def check(self, seats: Seats) -> None:
         """Refuse empty or unknown mixes, and strategies that the world does not suit."""
-        weights = [weight for _, weight in self.mix]
+        weights = self.weights
         if not weights or min(weights) < 0 or sum(weights) <= 0 or len(weights) > 127:
             raise ValueError(
-                f"mix {dict(self.mix)} must name 1 to 127 strategies with weights of 0 or more"
+                f"mix {self.mix} must name 1 to 127 strategies with weights of 0 or more"
             )
         if len(set(self.type_names())) < len(weights):
             raise ValueError("a strategy stands twice in the mix; give it a weight instead")
@@ -84,7 +90,7 @@ class Strategies(ArrayPolicy):
 
     def init(self, key: Array, seats: Seats) -> Mind:
         """Divide the rows by weight (largest remainders), in the order of the mix."""
-        counts = shares(seats.num, [weight for _, weight in self.mix])
+        counts = shares(seats.num, self.weights)
         types = np.repeat(np.arange(len(counts), dtype=np.int8), counts)
         numbers = tuple(strategy.setup(seats) for strategy in self.strategies)
         shape = actions_shape(seats)
@@ -115,7 +121,7 @@ class Strategies(ArrayPolicy):
         return _retyped(mind, mind.params.types.at[rows].set(kind))
 
 
-def shares(num: int, weights: list[float]) -> list[int]:
+def shares(num: int, weights: Sequence[float]) -> list[int]:
     """Divide ``num`` rows in proportion to weights, by largest remainders."""
     exact = np.asarray(weights, np.float64) / sum(weights) * num
     counts = np.floor(exact).astype(int)

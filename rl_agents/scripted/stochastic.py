@@ -201,11 +201,8 @@ class Random(Strategy):
     ) -> tuple[Any, Array]:
         """A choice for every player."""
         memory, action = super().play(numbers, memory, last, first, acting, words)
-        if isinstance(numbers[1], np.int32) and numbers[1] == 2:
-            return memory, action
-        return memory, jnp.where(numbers[1] == 2, action, below(words(), numbers[1])).astype(
-            jnp.int8
-        )
+        anything = below(words(), numbers[1]).astype(jnp.int8)
+        return memory, jnp.where(numbers[1] == 2, action, anything)
 
 
 def zero_determinant(
@@ -229,7 +226,8 @@ def zero_determinant(
     steepest = jnp.maximum(jnp.maximum(fall_cc, fall_cd), jnp.maximum(rise_dc, rise_dd))
     phi = share / steepest
     chances = (1 - phi * fall_cc, 1 - phi * fall_cd, phi * rise_dc, phi * rise_dd)
-    return (*(jnp.clip(chance, 0.0, 1.0) for chance in chances), initial)
+    cc, cd, dc, dd = (jnp.clip(chance, 0.0, 1.0) for chance in chances)
+    return cc, cd, dc, dd, initial
 
 
 def levels(seats: Seats, name: str) -> tuple[Array, Array, Array, Array]:

@@ -40,6 +40,7 @@ class Strategy(ArrayPolicy):
     those that draw override ``chance`` instead of ``move``. All methods are elementwise.
     """
 
+    component_name: ClassVar[str] = ""  # set by @component
     opening: ClassVar[int] = C
     blank: ClassVar[Any] = None  # NumPy scalar; its dtype is the memory's
     sees: ClassVar[Literal["nothing", "own", "other"]] = "other"  # what its rule depends on
@@ -63,11 +64,16 @@ class Strategy(ArrayPolicy):
         """Chance to cooperate, for rules that draw; also asked in the opening (own = -1)."""
         raise NotImplementedError(f"{type(self).__name__} draws but has no chance")
 
+    @property
+    def name(self) -> str:
+        """What the strategy is called."""
+        return self.component_name or type(self).__name__
+
     # ---- the policy -------------------------------------------------------------------
 
     def check(self, seats: Seats) -> None:
         """Refuse worlds whose actions or views the rule cannot work with."""
-        check_seats(self.component_name, self, seats)
+        check_seats(self.name, self, seats)
 
     def init(self, key: Array, seats: Seats) -> Mind:
         """Make blank memories."""
@@ -115,7 +121,7 @@ class Strategy(ArrayPolicy):
 
     def type_names(self) -> tuple[str, ...]:
         """The one strategy of this group."""
-        return (self.component_name,)
+        return (self.name,)
 
     def types(self, mind: Mind) -> Array | None:
         """None: all rows play the same."""

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from worlds.games import matching
+from worlds.games.crowd import count_partners, meet_crowd
 from worlds.games.noise import slips
 from worlds.games.ordinal import ordinal_table
 from worlds.games.payoffs import Meeting, meet, payoff_of
 from worlds.games.presets import LEVELS, PRESETS, nested_shape
 from worlds.games.rules import check_game, check_pairs
-from worlds.graph_ops import degree, gather_neighbours, sum_neighbours
 from worlds.random import fold, random_bits, threshold
 from worlds.registry import component
 from worlds.tree import doc_field, provided, pytree
@@ -333,13 +333,12 @@ class MatrixGame(World[GameState]):
             "round": (0, self.rounds),
             "score": (-np.inf, np.inf),
         }
-        return gymnasium.spaces.Dict(
-            {
-                name: gymnasium.spaces.Box(*bounds[name], part.shape[1:], np.dtype(part.dtype))
-                for name, part in shown._asdict().items()
-                if not isinstance(part, tuple)
-            }
-        )
+        boxes: dict[str, gymnasium.Space] = {}
+        for name, part in shown._asdict().items():
+            if not isinstance(part, tuple):
+                low, high = bounds[name]
+                boxes[name] = gymnasium.spaces.Box(low, high, part.shape[1:], part.dtype.type)
+        return gymnasium.spaces.Dict(boxes)
 
     def action_space(self, slot: int) -> gymnasium.Space:
         """One action, or one for each seat and copy."""
@@ -357,7 +356,7 @@ class MatrixGame(World[GameState]):
         """Actions as [N, K, R] int8 after execution errors."""
         shape = (self.num_slots, self.num_seats, self.repetitions)
         own = action.astype(jnp.int8).reshape(shape)
-        by = slips(fold(key, _NOISE), shape, self.noise, self.num_actions)
+        by = slips(fold(key, _NOISE), shape, jnp.asarray(self.noise), self.num_actions)
         if self.num_actions == 2:
             return own ^ by
         return (own + by) % self.num_actions
@@ -375,49 +374,20 @@ class MatrixGame(World[GameState]):
         return matching.face_all(own, self.self_play), ()
 
     def _counted(self, own: Array) -> list[Array]:
-        """For each action, how many partners ([N] integers) took it."""
-        actions = own[:, 0, 0]
         graph = self.graph if self.pairs == "neighbours" else None
-        implicit = graph is None or graph.complete
-
-        def total(x: Array) -> Array:
-            if implicit:
-                return x.sum(axis=0, dtype=jnp.int32) - x
-            if graph.table is not None and graph.table.shape[1] < 128:
-                return gather_neighbours(graph, x).sum(axis=1, dtype=jnp.int8)
-            return sum_neighbours(graph, x, weighted=False)
-
-        if self._full and self.num_actions == 2:
-            ones = total(jnp.maximum(actions, 0))
-            partners = self.num_slots - 1 if implicit else degree(graph)
-            return [partners - ones, ones.astype(jnp.int32)]
-        here = self._present()
-        return [
-            total(((actions == kind) & here).astype(jnp.int8)) for kind in range(self.num_actions)
-        ]
+        present = None if self._full else self._present()
+        return count_partners(own[:, 0, 0], self.num_actions, graph, present)
 
     def _meet(self, state: GameState, own: Array, other: Array, counts: Any) -> Meeting:
         """Payoffs and cooperative acts of the round, [N, K]."""
         table = self.table()
         if self.shares_action:
-            return self._meet_many(table, own, counts)
+            return meet_crowd(table, own, counts, mean=self.neighbour_payoff == "mean")
         if self.num_roles == 2:
             return meet(table, self._roles(state), own, other)
         payoff = payoff_of(table, state.tables.role, own[:, 0], other)
         acts = (own == 0).sum(axis=2, dtype=jnp.int32)
         return Meeting(payoff.sum(axis=1, keepdims=True), acts)
-
-    def _meet_many(self, table: Array, own: Array, counts: list[Array]) -> Meeting:
-        """One action against the counted actions of all partners."""
-        gains = [count.astype(jnp.float32) for count in counts]
-        payoff = jnp.zeros(self.num_slots, jnp.float32)
-        for mine, row in enumerate(table[0]):
-            earned = sum(row[theirs] * count for theirs, count in enumerate(gains))
-            payoff = jnp.where(own[:, 0, 0] == mine, earned, payoff)
-        if self.neighbour_payoff == "mean":
-            partners = sum(counts)
-            payoff = jnp.where(partners > 0, payoff / jnp.maximum(partners, 1), 0.0)
-        return Meeting(payoff[:, None], (own == 0).sum(axis=2, dtype=jnp.int32))
 
     def _ended(self, key: Array, round_: Array, paid: Array | None) -> tuple[Array, Array]:
         last = round_ >= self.rounds

@@ -9,7 +9,7 @@ from worlds.types import Array
 __all__ = ["slips"]
 
 
-def slips(key: Array, shape: tuple[int, ...], noise: Array, num_actions: int) -> Array:
+def slips(key: Array, shape: tuple[int, int, int], noise: Array, num_actions: int) -> Array:
     """Draw how far each action slips; 0 where it is carried out as chosen.
 
     Args:
@@ -22,7 +22,7 @@ def slips(key: Array, shape: tuple[int, ...], noise: Array, num_actions: int) ->
       [N, K, R] int8 in [0, num_actions).
     """
     half = (shape[2] + 1) // 2
-    lanes = (*shape[:2], half)
+    lanes = (shape[0], shape[1], half)
     # The branch keeps XLA from fusing the draws into the concatenation, where they would
     # be evaluated one by one.
     both = jax.lax.cond(
@@ -35,7 +35,7 @@ def slips(key: Array, shape: tuple[int, ...], noise: Array, num_actions: int) ->
     return jnp.concatenate([first, second], axis=2)[:, :, : shape[2]].astype(jnp.int8)
 
 
-def _drawn(key: Array, lanes: tuple[int, ...], noise: Array, num_actions: int) -> Array:
+def _drawn(key: Array, lanes: tuple[int, int, int], noise: Array, num_actions: int) -> Array:
     """Slips of two copies side by side in one number: one evaluation yields two words."""
     slot, place = _places(lanes)
     limit = threshold(noise)

@@ -81,7 +81,8 @@ def _counts(mine: Array, theirs: Array, met: Array) -> tuple[Array, Array, Array
     """
     mine = mine & met
     if mine.shape[2] > 1023:
-        return tuple(x.sum(axis=2, dtype=jnp.int32) for x in (mine, theirs, mine & theirs))
+        a, b, c = (x.sum(axis=2, dtype=jnp.int32) for x in (mine, theirs, mine & theirs))
+        return a, b, c
     word = (
         mine.astype(jnp.int32)
         + (theirs.astype(jnp.int32) << 10)

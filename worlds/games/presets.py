@@ -6,6 +6,7 @@ action 0, which is what scripted strategies call C.
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -124,7 +125,7 @@ PRESETS: dict[str, Preset] = {
 }
 
 
-def nested_shape(values: object) -> tuple[int, ...]:
+def nested_shape(values: Any) -> tuple[int, ...]:
     """Return the shape of nested lists whose leaves may be arrays."""
     if isinstance(values, (list, tuple)):
         return (len(values), *(nested_shape(values[0]) if values else ()))
