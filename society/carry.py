@@ -42,6 +42,7 @@ class Carry(NamedTuple):
     alive, newborn: [N] bool. uid: [N] int32. next_uid: int32.
     generation, episode, step, within: int32 scalars; within counts ticks of the generation.
     begun: the episode has been set up. over: the episode has ended before its horizon.
+    renewed: selection for the generation that begins has been made already.
     totals: outcome name -> sum over this generation's finished episodes; count of those.
     accs: accumulators of the measures. keys: stream -> [2] uint32. refused: [G] int32.
     checksum: uint32 over state and minds at the last episode end.
@@ -64,6 +65,7 @@ class Carry(NamedTuple):
     within: Array
     begun: Array
     over: Array
+    renewed: Array
     totals: Mapping[str, Array]
     count: Array
     accs: tuple[Any, ...]

@@ -53,8 +53,7 @@ class Engine:
 
     fitness: name of the outcome that selection reads. spaces: (action, observation) of each group.
     capacity: most ticks of a chunk. may_freeze: episodes can end before their horizon.
-    host_births: text minds exist, so generations change on the host. fixed: nothing in the run
-    changes what a row inherited.
+    fixed: nothing in the run changes what a row inherited.
     """
 
     plan: Plan
@@ -94,6 +93,7 @@ class Engine:
             within=zero,
             begun=jnp.bool_(False),
             over=jnp.bool_(False),
+            renewed=jnp.bool_(False),
             totals={},
             count=zero,
             accs=(),
@@ -178,7 +178,7 @@ class Engine:
         """Set up a generation (unless texts are born) and an episode where one is due."""
         births = None
         if self.selects and not self.population.text_groups:
-            fresh = ~carry.begun & (carry.within == 0) & (carry.generation > 0)
+            fresh = ~(carry.begun | carry.renewed) & (carry.within == 0) & (carry.generation > 0)
             carry, births = self._when(
                 fresh,
                 lambda c: self.renew(parts, c, fresh)[::2],
@@ -203,6 +203,7 @@ class Engine:
         births = choose(parts.selection, self.population, carry, fitness, types)
         births = mask(births, fresh, self.population.num_slots)
         seats = tuple(self.seats(parts, carry, i) for i in range(len(self.population.groups)))
+        carry = carry._replace(renewed=jnp.bool_(True))
         return inherit(parts, self.population, carry, births, seats)
 
     def observe(self, carry: Carry) -> Observation:
@@ -226,9 +227,8 @@ class Engine:
 
     def _begin_episode(self, carry: Carry) -> Carry:
         state = placed(carry).init(fold(carry.keys["init"], carry.generation, carry.episode))
-        carry = carry._replace(
-            state=state, begun=jnp.bool_(True), over=jnp.bool_(False), step=jnp.int32(0)
-        )
+        no = jnp.bool_(False)
+        carry = carry._replace(state=state, begun=~no, over=no, renewed=no, step=jnp.int32(0))
         fresh = carry.within == 0
         if not self._one_episode:
             zeros = jax.tree.map(jnp.zeros_like, carry.totals)

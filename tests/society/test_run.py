@@ -214,3 +214,35 @@ transmission: {transmission}
     for event in born:
         (parent,) = event.data["parents"]
         assert strategies[parent] and strategies[parent] in asked[event.uid]
+
+
+def test_an_intervention_at_a_generations_first_step_meets_those_selected_for_it(
+    tmp_path: Path,
+) -> None:
+    text = """
+world: {use: matrix_game, rounds: 2, pairs: all}
+groups:
+  people:
+    count: 6
+    policy: {use: strategies, mix: {always_cooperate: 0, always_defect: 1}}
+generations: 3
+selection: truncation
+interventions:
+  converts:
+    {at: {generation: 1, step: 0}, use: swap_policy, policy: always_cooperate, who: {number: 2}}
+seeds: 3
+"""
+    summary = run(tmp_path, text)
+    for replicate in range(3):
+        shares = _generations(summary, "types/people[0]", replicate)
+        assert shares[:2].tolist() == [0, 2]  # as many as were named, whoever was born
+    born = [(event.generation, len(event.data)) for event in events(summary, "births")]
+    assert born == [(1, 3), (2, 3)]
+    assert replay_run(summary["run_dir"])["digest"] == summary["digest"]
+
+
+def _generations(summary: dict[str, Any], name: str, replicate: int) -> np.ndarray:
+    with Journal.open(Path(summary["run_dir"]) / "journal.sqlite", readonly=True) as journal:
+        column = journal.metric_names().index(f"generation/{name}")
+        values = journal.metrics(replicate).values[:, column]
+    return values[~np.isnan(values)]
