@@ -60,8 +60,9 @@ def plain(value: Any) -> Any:
         return sorted((plain(item) for item in value), key=canonical)
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
+    to_list = getattr(value, "tolist", None)
+    if to_list is not None:
+        return plain(to_list())
     raise TypeError(f"a {type(value).__name__} has no JSON form: {value!r:.80}")
 
 

@@ -46,7 +46,10 @@ def test_the_tutorials_programs_run(tmp_path: Path) -> None:
 def test_links_between_pages_lead_somewhere() -> None:
     broken = []
     for page in PAGES:
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
-            if not (page.parent / target).exists():
-                broken.append(f"{page.relative_to(ROOT)} -> {target}")
+        targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
+        broken += [
+            f"{page.relative_to(ROOT)} -> {target}"
+            for target in targets
+            if not (page.parent / target).exists()
+        ]
     assert not broken
