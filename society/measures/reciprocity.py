@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any, Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -24,19 +25,29 @@ from worlds.types import Array
 __all__ = ["Reciprocity"]
 
 _STATES = ("cc", "cd", "dc", "dd")
+_MOST_PENDING = 15  # what four bits can count
 
 
 class _Tally(NamedTuple):
-    """answers: [K, 4, 2, 2] counters (choices, cooperative ones) after CC, CD, DC, DD.
+    """Counters by strategy, and what has not been added to them yet, seat by seat.
 
-    matches: [K, 2, 2] counters (matches begun, matches in which one's own side broke the
-    peace). broken: int8 in the shape of actions: 1 once either side has defected in this match.
+    Adding up all seats costs more than a step of a game, so each seat keeps eight counters of
+    four bits for up to 15 steps; what the match did to the peace is counted when it is over.
+
+    answers: [K, 4, 2] counters (choices, cooperative ones) after CC, CD, DC, DD.
+    matches: [K, 2] counters (matches begun, matches in which one's own side broke the peace).
+    packed: uint32 in the shape of actions, byte s: choices (low bits) and cooperative ones
+    after state s. peace: int8, bit 0: somebody has defected in this match; bit 1: one's own
+    side did first. types: [N] int32 of the last step. pending: steps in ``packed``.
     """
 
     kinds: Kinds
     answers: Array
     matches: Array
-    broken: Array
+    packed: Array
+    peace: Array
+    types: Array
+    pending: Array
 
 
 @component("measure", "reciprocity")
@@ -76,38 +87,43 @@ class Reciprocity(Measure):
         """Empty tallies."""
         kinds = kinds_of(groups)
         num = kinds.blank.shape[0]
-        fixed = world.pairs != "random" or world.rematch == "episode"
-        shape = (world.num_slots, *world.seat_shape) if fixed else (0,)
+        shape = (world.num_slots, *world.seat_shape)
+        lasting = world.pairs != "random" or world.rematch == "episode"
         return _Tally(
-            kinds, zero_counts(num, 4, 2), zero_counts(num, 2), jnp.zeros(shape, jnp.int8)
+            kinds,
+            zero_counts(num, 4, 2),
+            zero_counts(num, 2),
+            jnp.zeros(shape, jnp.uint32),
+            jnp.zeros(shape if lasting else (0,), jnp.int8),
+            jnp.zeros(world.num_slots, jnp.int32),
+            jnp.int32(0),
         )
 
     def update(self, acc: _Tally, moment: Moment) -> _Tally:
         """Add one step."""
         valid, view = valid_seats(moment), moment.observation.view
         own, other = view.own_last, view.other_last
-        seats = tuple(range(1, valid.ndim))
-        cooperates = moment.action == 0
-        state = jnp.where((own >= 0) & (other >= 0) & valid, own * 2 + other, -1)
-        answers = [
-            jnp.stack(
-                [
-                    (state == index).sum(seats, dtype=jnp.int32),
-                    ((state == index) & cooperates).sum(seats, dtype=jnp.int32),
-                ],
-                axis=-1,
-            )
-            for index in range(4)
-        ]
-        by_kind = sum_by_kind(acc.kinds, moment.types, jnp.stack(answers, axis=1))
-        acc = acc._replace(answers=add_count(acc.answers, by_kind))
-        return (
-            acc if acc.broken.ndim == 1 and not acc.broken.shape[0] else _peace(acc, moment, valid)
+        due = (acc.pending == _MOST_PENDING) | (moment.step == 0)
+        none = jnp.zeros((acc.kinds.blank.shape[0], 4, 2), jnp.int32)
+        known = jax.lax.cond(due, lambda: _unpacked(acc), lambda: none)
+        seen = valid & (own >= 0) & (other >= 0)
+        byte = jnp.where(moment.action == 0, jnp.uint32(17), jnp.uint32(1))
+        place = (jnp.maximum(own * 2 + other, 0) * 8).astype(jnp.uint32)
+        acc = acc._replace(
+            answers=add_count(acc.answers, known),
+            packed=jnp.where(due, jnp.uint32(0), acc.packed)
+            + jnp.where(seen, byte << place, jnp.uint32(0)),
+            pending=jnp.where(due, 1, acc.pending + 1),
         )
+        if acc.peace.ndim == valid.ndim and acc.peace.shape == valid.shape:
+            acc = _peace(acc, moment, valid)
+        return acc._replace(types=jnp.broadcast_to(moment.types, acc.types.shape))
 
     def finish(self, acc: _Tally, record: Record) -> dict[str, Any]:
         """Named chances, overall and by strategy."""
-        answers, matches = count_of(acc.answers), count_of(acc.matches)
+        answers = count_of(acc.answers) + np.asarray(_unpacked(acc), np.float64)
+        matches = count_of(acc.matches)
+        matches[:, 1] += np.asarray(_broken(acc), np.float64)
         found = _chances(answers.sum(0), matches.sum(0))
         if self.by == "type":
             for label, answer, match in zip(
@@ -121,15 +137,36 @@ def _peace(acc: _Tally, moment: Moment, valid: Array) -> _Tally:
     """Count matches, and those in which somebody defects before the other has."""
     view = moment.observation.view
     begins = moment.step == 0
-    quarrel = ((view.own_last == 1) | (view.other_last == 1)).astype(jnp.int8)
-    broken = jnp.where(begins, 0, acc.broken | quarrel).astype(jnp.int8)
-    breaks = valid & (broken == 0) & (moment.action == 1)
     seats = tuple(range(1, valid.ndim))
-    pair = [(valid & begins).sum(seats, dtype=jnp.int32), breaks.sum(seats, dtype=jnp.int32)]
-    by_kind = sum_by_kind(acc.kinds, moment.types, jnp.stack(pair, axis=1))
-    return acc._replace(
-        matches=add_count(acc.matches, by_kind), broken=broken | breaks.astype(jnp.int8)
-    )
+
+    def counted() -> Array:
+        begun = sum_by_kind(acc.kinds, moment.types, valid.sum(seats, dtype=jnp.int32))
+        return jnp.stack([begun, _broken(acc)], axis=1)
+
+    none = jnp.zeros((acc.kinds.blank.shape[0], 2), jnp.int32)
+    matches = add_count(acc.matches, jax.lax.cond(begins, counted, lambda: none))
+    peace = jnp.where(begins, 0, acc.peace)
+    quarrel = (view.own_last == 1) | (view.other_last == 1)
+    broken = (peace > 0) | (quarrel & ~begins)
+    breaks = valid & ~broken & (moment.action == 1)
+    peace = jnp.where(breaks, 3, (peace & 2) | broken.astype(jnp.int8)).astype(jnp.int8)
+    return acc._replace(matches=matches, peace=peace)
+
+
+def _unpacked(acc: _Tally) -> Array:
+    """[K, 4, 2] int32: what the seats have counted since it was last added up."""
+    seats = tuple(range(1, acc.packed.ndim))
+    nibbles = [((acc.packed >> (4 * place)) & 15).sum(seats, dtype=jnp.int32) for place in range(8)]
+    by_slot = jnp.stack(nibbles, axis=1).reshape(-1, 4, 2)
+    return sum_by_kind(acc.kinds, acc.types, by_slot)
+
+
+def _broken(acc: _Tally) -> Array:
+    """[K] int32: seats whose own side broke the peace in the match that was played last."""
+    if acc.peace.shape[0] != acc.types.shape[0]:
+        return jnp.zeros(acc.kinds.blank.shape[0], jnp.int32)
+    seats = tuple(range(1, acc.peace.ndim))
+    return sum_by_kind(acc.kinds, acc.types, (acc.peace >> 1).sum(seats, dtype=jnp.int32))
 
 
 def _chances(answers: np.ndarray, matches: np.ndarray) -> dict[str, float]:
