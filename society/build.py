@@ -29,6 +29,7 @@ from worlds.types import Graph
 __all__ = ["Simulation", "build", "roots", "situation_of"]
 
 CHUNK_BYTES = 64 * 2**20
+_TIE_CHANGES = (CutTies, AddTies, Rewire)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -248,8 +249,9 @@ def with_graph(world: Any, graph: Graph) -> Any:
 
 def _ties_change(rewiring: RewireRule | None, interventions: Sequence[Scheduled]) -> bool:
     """True where rewiring or an intervention changes the graph during the run."""
-    changing = (CutTies, AddTies, Rewire)
-    return rewiring is not None or any(isinstance(event.what, changing) for event in interventions)
+    return rewiring is not None or any(
+        isinstance(event.what, _TIE_CHANGES) for event in interventions
+    )
 
 
 def make_rewiring(scenario: Scenario, world: Any) -> RewireRule | None:
@@ -320,6 +322,13 @@ def make_interventions(
         with scenario.locating(f"interventions.{name}"):
             what = spec.component.build()
             what.check(as_arrays(world), population, tuple(mail_channels))
+            graph = scenario.graph
+            complete = graph is None or graph.rule.use == "complete"
+            if complete and isinstance(what, _TIE_CHANGES):
+                raise ValueError(
+                    f"{spec.component.use} changes ties, but everybody is tied to everybody; "
+                    "give the scenario a graph other than complete"
+                )
             ticks = ticks_of(spec.at, plan)
             scheduled.append(Scheduled(name, what, ticks, spec.who))
     return tuple(scheduled)

@@ -69,6 +69,11 @@ class Channel(abc.ABC):
 
     def check(self, name: str) -> None:
         """Raise ValueError, saying what is allowed, where the channel makes no sense."""
+        if self.to == "nearby":
+            raise ValueError(
+                f"channel {name!r}: no world of this version says who is near whom; "
+                "use to: neighbours, everyone or addressed"
+            )
         if self.numeric and self.to == "addressed":
             raise ValueError(
                 f"channel {name!r} carries arrays, which are broadcast; only texts are addressed. "

@@ -21,6 +21,7 @@ from society.plan import Plan
 from society.population import Population
 from worlds.policy import ArrayPolicy
 from worlds.registry import component
+from worlds.tree import doc_field
 from worlds.types import Graph
 
 __all__ = ["Intervention", "Scene", "Scheduled", "choose_slots", "ticks_of"]
@@ -77,6 +78,11 @@ class SendMessage(Intervention):
             raise ValueError(
                 "a message needs readers, but no group of this scenario reads texts; "
                 "use set, swap_policy or a graph intervention for array policies"
+            )
+        if self.channel and self.channel not in channels:
+            raise ValueError(
+                f"no channel {self.channel!r} carries texts; "
+                f"channels that do: {', '.join(channels) or 'none'}"
             )
 
     def apply(self, scene: Scene) -> Carry:
@@ -172,7 +178,7 @@ class SwapPolicy(Intervention):
 class CutTies(Intervention):
     """Remove the ties of those named by ``who``: all, or a share of them."""
 
-    share: float = 1.0
+    share: float = doc_field(1.0, "share of their ties", ge=0, le=1)
 
     def apply(self, scene: Scene) -> Carry:
         """Cut."""
@@ -185,7 +191,7 @@ class CutTies(Intervention):
 class AddTies(Intervention):
     """Give those named by ``who`` new random ties, within the graph's capacity."""
 
-    count: int = 1
+    count: int = doc_field(1, "new ties for each of them", ge=1)
 
     def apply(self, scene: Scene) -> Carry:
         """Tie."""
@@ -221,8 +227,13 @@ def ticks_of(at: Any, plan: Plan) -> tuple[int, ...]:
     if isinstance(at, Mapping) and "every" in at:
         return tuple(range(0, plan.total, int(at["every"])))
     if isinstance(at, Mapping):
-        tick = int(at.get("generation", 0)) * plan.ticks_per_generation + int(at.get("step", 0))
-        return ticks_of(tick, plan)
+        step, length = int(at.get("step", 0)), plan.ticks_per_generation
+        if step >= length:
+            raise ValueError(
+                f"at: a generation lasts {length} steps, so its last is step {length - 1}, "
+                f"not {step}"
+            )
+        return ticks_of(int(at.get("generation", 0)) * length + step, plan)
     if isinstance(at, int) and 0 <= at <= plan.total:
         return (at,)
     raise ValueError(

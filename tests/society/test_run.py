@@ -246,3 +246,25 @@ def _generations(summary: dict[str, Any], name: str, replicate: int) -> np.ndarr
         column = journal.metric_names().index(f"generation/{name}")
         values = journal.metrics(replicate).values[:, column]
     return values[~np.isnan(values)]
+
+
+@pytest.mark.parametrize(
+    "change, complaint",
+    [
+        ("interventions.cut={at: 2, use: cut_ties}", "give the scenario a graph"),
+        ("interventions.cut={at: 2, use: cut_ties, share: 3}", "share"),
+        ("interventions.tie={at: 2, use: add_ties, count: -3}", "count"),
+        (
+            "interventions.late={at: {generation: 0, step: 3}, use: broadcast, text: Hi}",
+            "lasts 3 steps",
+        ),
+        ("interventions.news.channel=leters", "channels that do: talk, letters"),
+        ("channels.letters.to=nearby", "who is near whom"),
+    ],
+)
+def test_what_would_fail_in_the_middle_of_a_run_is_refused_before_it(
+    tmp_path: Path, change: str, complaint: str
+) -> None:
+    with pytest.raises(ScenarioError, match=complaint):
+        run(tmp_path, VILLAGE, change)
+    assert not (tmp_path / "runs").exists()
