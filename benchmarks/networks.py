@@ -135,7 +135,7 @@ def main():
     """Print one table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--agents", type=int, default=1_000_000)
-    parser.add_argument("--steps", type=int, default=20, help="steps of one timed call")
+    parser.add_argument("--steps", type=int, default=50, help="steps of one timed call")
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--no-peer", action="store_true", help="leave AgentTorch out")
     options = parser.parse_args()
@@ -145,7 +145,7 @@ def main():
     graph, loop = scenario(num, steps)
     types = jnp.asarray(np.random.default_rng(0).integers(0, 2, num), jnp.int8)
     payoff, key = jnp.array(PAYOFF, jnp.float32), jax.random.PRNGKey(0)
-    few = max(steps // 5, 2)
+    few = max(steps // 10, 2)
     contestants = {
         "bare kernel": (
             steps,

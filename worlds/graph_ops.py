@@ -80,7 +80,7 @@ def gather_neighbours(graph: Graph, x: Array, fill: float | int | bool = 0) -> A
     table = neighbour_table(graph)
     if not (graph.regular or graph.complete):
         x = jnp.concatenate([x, jnp.full((1, *x.shape[1:]), fill, x.dtype)])
-    return x.at[table].get(mode="promise_in_bounds")
+    return x.at[table].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
 
 def table_weights(graph: Graph) -> Array | None:
@@ -92,7 +92,11 @@ def table_weights(graph: Graph) -> Array | None:
     place = graph.offsets[:-1, None] + column
     place = jnp.minimum(place, graph.weights.shape[0] - 1)
     inside = column < degree(graph)[:, None]
-    return jnp.where(inside, graph.weights.at[place].get(mode="promise_in_bounds"), 0.0)
+    return jnp.where(
+        inside,
+        graph.weights.at[place].get(mode="promise_in_bounds", wrap_negative_indices=False),
+        0.0,
+    )
 
 
 def sum_neighbours(graph: Graph, x: Array, *, weighted: bool = True) -> Array:
@@ -171,9 +175,9 @@ def random_neighbour(
         found = draw + (draw >= own)
         return jnp.where(graph.num_slots > 1, found, own).astype(jnp.int32)
     if graph.regular:
-        return graph.table.at[own, draw].get(mode="promise_in_bounds")
+        return graph.table.at[own, draw].get(mode="promise_in_bounds", wrap_negative_indices=False)
     place = jnp.minimum(graph.offsets[:-1] + draw, graph.senders.shape[0] - 1)
-    found = graph.senders.at[place].get(mode="promise_in_bounds")
+    found = graph.senders.at[place].get(mode="promise_in_bounds", wrap_negative_indices=False)
     return jnp.where(degree(graph) > 0, found, own)
 
 
@@ -222,10 +226,16 @@ def _sum_table(table: Array, x: Array, total: Any) -> Array:
     """
     width = table.shape[1]
     if not jnp.issubdtype(x.dtype, jnp.floating) or not 0 < width <= WIDEST_SUM:
-        return x.at[table].get(mode="promise_in_bounds").sum(1, dtype=total)
+        return (
+            x.at[table]
+            .get(mode="promise_in_bounds", wrap_negative_indices=False)
+            .sum(1, dtype=total)
+        )
     sums = []
     for start in range(0, width, TOGETHER):
-        some = x.at[table[:, start : start + TOGETHER]].get(mode="promise_in_bounds")
+        some = x.at[table[:, start : start + TOGETHER]].get(
+            mode="promise_in_bounds", wrap_negative_indices=False
+        )
         sums.append(_add([some[:, k] for k in range(some.shape[1])]))
     return _add(sums).astype(total)
 
@@ -241,7 +251,7 @@ def _add(parts: list[Array]) -> Array:
 def _said(graph: Graph, x: Array) -> Array:
     """What the sender of each row of ties holds; padding rows read the last slot."""
     senders = jnp.minimum(graph.senders, graph.num_slots - 1)
-    return x.at[senders].get(mode="promise_in_bounds")
+    return x.at[senders].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
 
 def _sum_rows(graph: Graph, rows: Array) -> Array:
