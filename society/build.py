@@ -105,6 +105,7 @@ def build(scenario: Scenario) -> Simulation:
     interventions = make_interventions(scenario, plan, world, population, mail_channels)
     graphs = make_graphs(scenario, population, dynamic=_ties_change(rewiring, interventions))
     seen = as_arrays(with_graph(world, graphs[0]))
+    _check_ties(scenario, plan, population, seen, rewiring, interventions)
     _check_policies(scenario, population, seen)
     selection = make_selection(scenario, world)
     transmission = (
@@ -247,6 +248,37 @@ def with_graph(world: Any, graph: Graph) -> Any:
     return dataclasses.replace(world, graph=graph) if "graph" in fields else world
 
 
+def _check_ties(
+    scenario: Scenario,
+    plan: Plan,
+    population: Population,
+    world: Any,
+    rewiring: RewireRule | None,
+    interventions: Sequence[Scheduled],
+) -> None:
+    """Refuse changes of ties that the world, or newcomers without ties, could not follow."""
+    if getattr(world, "ties_are_seats", False):
+        message = (
+            "ties would change while each is a seat of a match under way; "
+            "set world.actions: same, or change ties only where episodes have one step"
+        )
+        if rewiring is not None and plan.horizon != 1:
+            raise scenario.error("graph.rewire", message)
+        for event in interventions:
+            inside = [tick for tick in event.ticks if tick % (plan.horizon or plan.total)]
+            if isinstance(event.what, (CutTies, AddTies, Rewire)) and (plan.steps or inside):
+                raise scenario.error(f"interventions.{event.name}", message)
+    selection = scenario.selection
+    spare = any(group.size > group.count for group in population.groups)
+    moves = selection is not None and selection.params.get("among") == "population"
+    if spare and moves and scenario.graph is not None and scenario.graph.rule.use != "complete":
+        raise scenario.error(
+            "selection.among",
+            "newcomers would take spare slots, which have no ties on this graph; "
+            "leave capacity out, choose among: group, or graph: complete",
+        )
+
+
 def _ties_change(rewiring: RewireRule | None, interventions: Sequence[Scheduled]) -> bool:
     """True where rewiring or an intervention changes the graph during the run."""
     return rewiring is not None or any(
@@ -261,7 +293,8 @@ def make_rewiring(scenario: Scenario, world: Any) -> RewireRule | None:
         return None
     with scenario.locating("graph.rewire"):
         rule = spec.build()
-        if "defected" in rule.reads and not hasattr(world, "defected"):
+        knows = hasattr(world, "defected") and getattr(world, "cooperates", True)
+        if "defected" in rule.reads and not knows:
             raise ValueError(
                 f"{spec.use} must know who defected, and world {scenario.world.use!r} does not "
                 "say; use a world with cooperation, or rewire: random"

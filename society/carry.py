@@ -13,9 +13,11 @@ from worlds.types import Array, Graph, Mind
 __all__ = [
     "Carry",
     "Chunk",
+    "Loop",
     "Parts",
     "checksum",
     "flatten",
+    "join",
     "keep",
     "names_of",
     "placed",
@@ -90,6 +92,21 @@ class Chunk(NamedTuple):
     hashes: Array
     births: Array
     ended: Array
+
+
+class Loop(NamedTuple):
+    """What a chunk's loop carries: a replicate, what it leaves, and ticks done so far."""
+
+    carry: Carry
+    chunk: Chunk
+    index: Array
+
+
+def join(rows: list[Any]) -> Any:
+    """Pytrees of several groups' rows as one, in slot order."""
+    if len(rows) == 1:
+        return rows[0]
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *rows)
 
 
 def placed(carry: Carry) -> Any:

@@ -7,7 +7,7 @@ So a run may be cut into chunks, checkpointed or resumed anywhere between ticks.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import gymnasium
 import jax
@@ -17,9 +17,11 @@ from society.breeding import choose, inherit, mask
 from society.carry import (
     Carry,
     Chunk,
+    Loop,
     Parts,
     checksum,
     flatten,
+    join,
     keep,
     names_of,
     placed,
@@ -141,12 +143,12 @@ class Engine:
         large carry copies it, so what happens once an episode must not be asked every tick.
         """
 
-        def segment(loop: _Loop) -> _Loop:
+        def segment(loop: Loop) -> Loop:
             carry, births = self.begin(parts, loop.carry)
             chunk = loop.chunk
             if births is not None:
                 chunk = chunk._replace(births=chunk.births.at[chunk.ended].max(births))
-            loop = _Loop(carry, chunk, loop.index)
+            loop = Loop(carry, chunk, loop.index)
             if self.plan.instant:
                 loop = self._tick(parts, loop)
             else:
@@ -156,13 +158,13 @@ class Engine:
                     loop,
                 )
             carry, chunk = self._end(parts, loop.carry, loop.chunk)
-            return _Loop(carry, chunk, loop.index)
+            return Loop(carry, chunk, loop.index)
 
-        loop = _Loop(carry, self.empty_chunk(parts, carry), jnp.int32(0))
+        loop = Loop(carry, self.empty_chunk(parts, carry), jnp.int32(0))
         loop = jax.lax.while_loop(lambda now: now.index < ticks, segment, loop)
         return loop.carry, loop.chunk
 
-    def _tick(self, parts: Parts, loop: "_Loop") -> "_Loop":
+    def _tick(self, parts: Parts, loop: Loop) -> Loop:
         carry, chunk, index = loop
         clock = jnp.stack([carry.generation, carry.episode, carry.step])
         carry, metrics, frozen = self._move(parts, carry)
@@ -172,7 +174,7 @@ class Engine:
             frozen=chunk.frozen.at[index].set(frozen),
         )
         carry = carry._replace(step=carry.step + 1, within=carry.within + 1)
-        return _Loop(carry, chunk, index + 1)
+        return Loop(carry, chunk, index + 1)
 
     def begin(self, parts: Parts, carry: Carry) -> tuple[Carry, Array | None]:
         """Set up a generation (unless texts are born) and an episode where one is due."""
@@ -185,7 +187,9 @@ class Engine:
                 lambda c: (c, jnp.full(self._birth_shape(parts, c), -1, jnp.int32)),
                 carry,
             )
-        return self._when(~carry.begun, self._begin_episode, lambda c: c, carry), births
+        return self._when(
+            ~carry.begun, lambda c: self._begin_episode(parts, c), lambda c: c, carry
+        ), births
 
     def renew(
         self, parts: Parts, carry: Carry, fresh: Array | bool = True
@@ -225,10 +229,13 @@ class Engine:
 
     # ---- parts of a tick ------------------------------------------------------------
 
-    def _begin_episode(self, carry: Carry) -> Carry:
+    def _begin_episode(self, parts: Parts, carry: Carry) -> Carry:
         state = placed(carry).init(fold(carry.keys["init"], carry.generation, carry.episode))
         no = jnp.bool_(False)
         carry = carry._replace(state=state, begun=~no, over=no, renewed=no, step=jnp.int32(0))
+        # What was said in the last episode, perhaps by the dead, is not heard in this one.
+        silence = empty_outbox(parts.channels, self.population.num_slots)
+        carry = carry._replace(outbox={**carry.outbox, **silence})
         fresh = carry.within == 0
         if not self._one_episode:
             zeros = jax.tree.map(jnp.zeros_like, carry.totals)
@@ -276,8 +283,8 @@ class Engine:
             minds.append(carry.minds[index]._replace(memory=decision.memory))
             silence = empty_outbox(parts.channels, group.size)
             sent.append({**silence, **decision.outbox})
-        outbox = {name: _join([box[name] for box in sent]) for name in carry.outbox}
-        return _join(actions), tuple(minds), outbox
+        outbox = {name: join([box[name] for box in sent]) for name in carry.outbox}
+        return join(actions), tuple(minds), outbox
 
     def _hush(self, parts: Parts, carry: Carry) -> Carry:
         """What text groups said has been sent; they are silent until they say more."""
@@ -486,15 +493,3 @@ class Engine:
 
     def _birth_shape(self, parts: Parts, carry: Carry) -> tuple[int, ...]:
         return jax.eval_shape(lambda c: self.renew(parts, c)[2], carry).shape
-
-
-class _Loop(NamedTuple):
-    carry: Carry
-    chunk: Chunk
-    index: Array
-
-
-def _join(rows: list[Any]) -> Any:
-    if len(rows) == 1:
-        return rows[0]
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *rows)

@@ -113,7 +113,7 @@ class Execution:
             self._report(tick, int(carries.generation[0]))
             late = self._late()
             self._save("replicates", tick, carries, {}, force=late)
-            self._stop_if(late)
+            self._stop_if(late and tick < self.total)
         carries = self._intervene_all(self.total, carries)
         return [unstack(carries, index) for index in range(replicates)]
 
@@ -183,7 +183,7 @@ class Execution:
             late = self._late()
             ended = tick % self.simulation.plan.ticks_per_generation == 0
             self._save(f"replicate-{index}", tick, carry, speakers.state, force=ended or late)
-            self._stop_if(late)
+            self._stop_if(late and tick < self.total)
         return self._intervene(index, tick, self._rewire(index, tick, carry), speakers)
 
     async def _generation_begins(

@@ -39,6 +39,7 @@ class History:
         values = np.full((ticks, len(self.journal.metric_names())), np.nan, np.float32)
         width = chunk.ticks.shape[1]
         values[:, :width] = chunk.ticks[:ticks]
+        values[chunk.frozen[:ticks], :width] = np.nan  # a tick that only waited measured nothing
         ends = self._last_ticks(clock, int(chunk.ended))
         values[ends, width:] = chunk.generations[: len(ends)]
         hashes: list[bytes | None] = [None] * ticks

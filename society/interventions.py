@@ -108,7 +108,7 @@ class Broadcast(SendMessage):
 @component("intervention", "set")
 @dataclasses.dataclass(frozen=True)
 class SetParameter(Intervention):
-    """Give a number of the world a new value: ``{use: set, path: world.temptation, value: 1.5}``.
+    """Give a number of the world a new value: ``{use: set, path: world.noise, value: 0.1}``.
 
     Only numbers and tables that are not part of the compiled program can change.
     """

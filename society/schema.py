@@ -141,6 +141,14 @@ def _lifted(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, An
     return schema
 
 
+_LIMITS = {
+    "ge": "minimum",
+    "gt": "exclusiveMinimum",
+    "le": "maximum",
+    "lt": "exclusiveMaximum",
+}  # pydantic keeps its own names on unions
+
+
 def _clean(node: Any) -> Any:
     """Drop titles, and write ``anyOf`` of simple types and null as a list of types."""
     if isinstance(node, list):
@@ -148,7 +156,7 @@ def _clean(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     found = {
-        key: {name: _clean(item) for name, item in value.items()}
+        _LIMITS.get(key, key): {name: _clean(item) for name, item in value.items()}
         if key in ("properties", "$defs")
         else _clean(value)
         for key, value in node.items()

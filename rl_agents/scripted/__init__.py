@@ -1,1 +1,1 @@
-"""Strategies without learning."""
+"""Strategies without learning: each a policy, and any mix of them a population."""

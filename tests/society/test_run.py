@@ -106,13 +106,14 @@ interventions:
   flood: {at: 3, use: cut_ties}
 """
     text = text.replace("rounds: 4,", "rounds: 4, punishment: 1,")
+    text = text.replace("actions: each", "actions: same").replace(", tit_for_tat]", "]")
     summary = run(tmp_path, text)
     names = ["cooperation", "payoff"]
     with Journal.open(Path(summary["run_dir"]) / "journal.sqlite", readonly=True) as journal:
         columns = [journal.metric_names().index(name) for name in names]
     cooperation, payoff = series(summary)[:, columns].T
-    assert cooperation[0] > 0.5 and cooperation[1] == 0
-    np.testing.assert_allclose(payoff[1:], [1.0, 4.5, 0.0])  # at last nobody is left to meet
+    assert cooperation[0] == 0.5 and cooperation[1] == 0
+    np.testing.assert_allclose(payoff[1:], [2.0, 9.0, 0.0])  # two neighbours; at last none
     done = [event.data["name"] for event in events(summary, "intervention")]
     assert done == ["turn", "lottery", "flood"]
 
@@ -268,3 +269,24 @@ def test_what_would_fail_in_the_middle_of_a_run_is_refused_before_it(
     with pytest.raises(ScenarioError, match=complaint):
         run(tmp_path, VILLAGE, change)
     assert not (tmp_path / "runs").exists()
+
+
+def test_ties_may_not_change_under_matches_that_are_played_along_them(tmp_path: Path) -> None:
+    text = ISLANDS + "interventions: {flood: {at: 1, use: cut_ties}}\n"
+    with pytest.raises(ScenarioError, match=r"interventions.flood.*world.actions: same"):
+        run(tmp_path, text)
+
+
+def test_ties_with_defectors_are_cut(tmp_path: Path) -> None:
+    text = """
+world: {use: matrix_game, rounds: 6, pairs: neighbours}
+groups:
+  people: {count: 20, policy: {use: strategies, mix: [always_cooperate, always_defect]}}
+graph: {use: cycle, assign: in_order, rewire: {use: cut_defectors, p: 1.0, every: 1}}
+"""
+    summary = run(tmp_path, text)
+    with Journal.open(Path(summary["run_dir"]) / "journal.sqlite", readonly=True) as journal:
+        column = journal.metric_names().index("payoff")
+    payoff = series(summary)[:, column]
+    assert payoff[0] != payoff[-1]
+    assert replay_run(summary["run_dir"])["digest"] == summary["digest"]

@@ -423,6 +423,15 @@ class MatrixGame(World[GameState]):
             metrics["cooperation"] = done.astype(jnp.float32) / acts
         return metrics
 
+    @property
+    def ties_are_seats(self) -> bool:
+        """True where each tie is a seat for an episode, so that ties may not change within it."""
+        return self._on_edges
+
+    def defected(self, state: GameState) -> Array:
+        """[N] bool: who did something else than cooperate, towards anybody, in the last round."""
+        return jnp.any(state.own > 0, axis=(1, 2))
+
     # ---- small things ---------------------------------------------------------------
 
     @property
