@@ -36,8 +36,9 @@ class History:
         """Buffer the rows that one replicate's chunk of ``ticks`` ticks left (NumPy arrays)."""
         plan = self.machine.simulation.plan
         clock = np.asarray(chunk.clock[:ticks])
-        values = np.full((ticks, len(self.journal.metric_names())), np.nan, np.float32)
         width = chunk.ticks.shape[1]
+        columns = width + chunk.generations.shape[1]
+        values = np.full((ticks, columns), np.nan, np.float32)
         values[:, :width] = chunk.ticks[:ticks]
         values[chunk.frozen[:ticks], :width] = np.nan  # a tick that only waited measured nothing
         ends = self._last_ticks(clock, int(chunk.ended))
@@ -109,12 +110,6 @@ class History:
         if ended > len(changes):
             changes = np.append(changes, len(clock) - 1)
         return changes
-
-
-def births_of(chunk: Chunk) -> list[tuple[int, int, int]]:
-    """(child uid, parent uid, slot) of everybody born in one replicate's chunk."""
-    rows = np.asarray(chunk.births).reshape(-1, 3)
-    return [tuple(row) for row in rows[rows[:, 0] >= 0].tolist()]
 
 
 def split(chunks: Chunk, replicates: int) -> list[Chunk]:
