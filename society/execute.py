@@ -115,7 +115,8 @@ class Execution:
             self._save("replicates", tick, carries, {}, force=late)
             self._stop_if(late and tick < self.total)
         carries = self._intervene_all(self.total, carries)
-        return [unstack(carries, index) for index in range(replicates)]
+        host = jax.device_get(carries)
+        return [unstack(host, index) for index in range(replicates)]
 
     def _next_need(self, tick: int) -> int:
         """The next tick at which the host has something to do."""
@@ -129,9 +130,10 @@ class Execution:
         if not self._happens(tick):
             return carries
         replicates = len(self.simulation.seeds)
+        host = jax.device_get(carries)
         changed = []
         for index in range(replicates):
-            carry = self._rewire(index, tick, unstack(carries, index))
+            carry = self._rewire(index, tick, unstack(host, index))
             carry = self._renew_early(index, tick, carry)
             changed.append(self._intervene(index, tick, carry, None))
         return stack(changed)
