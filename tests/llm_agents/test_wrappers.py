@@ -222,8 +222,8 @@ def test_a_wrapped_backend_is_a_backend(wrap, tmp_path):
 
 
 def test_waiting_for_one_does_not_hold_up_the_answers_that_are_there():
-    """A batch's retries run side by side: three failures cost one wait, not three."""
-    backend = Retry(Scripted(failures=1), RetryRule(first_s=0.2, cap_s=0.2))
+    """A batch's retries run side by side: eight failures cost one wait, not eight."""
+    backend = Retry(Scripted(failures=1), RetryRule(first_s=1.0, cap_s=1.0))
     began = time.monotonic()
     run(backend.generate([ask(f"bad {i}", seed=i) for i in range(8)]))
-    assert time.monotonic() - began < 0.6
+    assert time.monotonic() - began < 4

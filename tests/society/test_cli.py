@@ -304,22 +304,23 @@ def test_doctor_examines_this_machine(society):
     assert "python" in out
 
 
-def test_help_is_fast_and_light():
+def test_help_loads_nothing_heavy():
+    """What it costs in seconds is measured by ``benchmarks/startup.py``."""
     script = (
-        "import sys, time; began = time.perf_counter(); sys.argv = ['society', '--help']\n"
+        "import sys; sys.argv = ['society', '--help']\n"
         "from society.cli import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "heavy = {'jax', 'numpy', 'pydantic', 'yaml', 'flax', 'transformers'} & set(sys.modules)\n"
-        "sys.stderr.write(repr((sorted(heavy), time.process_time())))"
+        "sys.stderr.write(' '.join(sorted(heavy)) + f'|{len(sys.modules)}')"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert "validate" in done.stdout
-    heavy, seconds = eval(done.stderr)  # written by the line above
-    assert heavy == []
-    assert seconds < 0.5
+    heavy, modules = done.stderr.split("|")
+    assert heavy == ""
+    assert int(modules) < 600
 
 
 def test_progress_lines_say_where_a_run_is(capsys, monkeypatch):

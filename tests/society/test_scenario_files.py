@@ -69,7 +69,7 @@ def test_files_outside_the_folder_are_never_read(folder, path, text, line):
     began = time.perf_counter()
     with pytest.raises(ScenarioError) as caught:
         load_scenario(case)
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < 20
     assert "SECRET" not in str(caught.value)
     assert {problem.line for problem in caught.value.problems} == {line}
 
