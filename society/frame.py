@@ -260,10 +260,10 @@ class Sweep(Strict):
 
     factors: dict[str, Any] = Field({}, description="path: list, {label: value} or {low, high}")
     conditions: dict[str, Any] = Field({}, description="name: {path: value}")
-    method: Literal["grid", "random", "latin", "sobol"] = Field(
-        "grid", description="all combinations, or points drawn between low and high"
+    method: Literal["grid", "random", "latin", "sobol", "morris", "saltelli"] = Field(
+        "grid", description="all combinations, points drawn between low and high, or a design"
     )
-    samples: Positive | None = Field(None, description="points, for sampled methods")
+    samples: Positive | None = Field(None, description="points (of a design: its base size)")
     nulls: Annotated[tuple[str, ...], Checked(_variants, _VARIANTS)] = Field(
         (), description="null models that are added as conditions: standard, or a list"
     )

@@ -17,12 +17,23 @@ from society.components import Component
 from society.errors import Problem, ScenarioError, nearest
 from society.frame import Sweep
 from society.scenario import Scenario
+from society.study.sensitivity import DESIGNS, HOW_TO_INSTALL, design, installed
 from worlds.framing import Framing
 from worlds.registry import entries
 
-__all__ = ["NULLS", "ROBUSTNESS", "Cell", "Checked", "cells", "check_sweep", "conditions"]
+__all__ = [
+    "NULLS",
+    "ROBUSTNESS",
+    "SAME_AGAIN",
+    "Cell",
+    "Checked",
+    "cells",
+    "check_sweep",
+    "conditions",
+]
 
 Changes = dict[str, Any]
+_SAMPLED = "random, latin, sobol, morris or saltelli"
 _STANDARD_POLICIES = (
     "random",
     "always_cooperate",
@@ -34,10 +45,18 @@ _STANDARD_POLICIES = (
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One scenario of a sweep: its name, and the changes that make it."""
+    """One scenario of a sweep: its name, and the changes that make it.
+
+    condition: which one. point: (path, label) of every factor. seeds: other ones than the
+    scenario's, None for those. unit: place in the unit cube, of sampled methods.
+    """
 
     name: str
     changes: Changes
+    condition: str = "base"
+    point: tuple[tuple[str, str], ...] = ()
+    seeds: tuple[int, ...] | None = None
+    unit: tuple[float, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,10 +107,19 @@ def cells(scenario: Scenario) -> Iterator[Cell]:
         yield Cell("base", {})
         return
     named, _ = conditions(scenario)
+    points = list(_points(sweep.factors, sweep.method, sweep.samples))
     for name, changes in named.items():
-        for point in _points(sweep.factors, sweep.method, sweep.samples):
+        seeds = _other_seeds(scenario) if name == SAME_AGAIN else None
+        for point, unit in points:
             parts = [name, *(f"{path}={label}" for path, label, _ in point)]
-            yield Cell("/".join(parts), changes | {path: value for path, _, value in point})
+            yield Cell(
+                "/".join(parts),
+                changes | {path: value for path, _, value in point},
+                name,
+                tuple((path, label) for path, label, _ in point),
+                seeds,
+                unit,
+            )
 
 
 def conditions(scenario: Scenario) -> tuple[dict[str, Changes], list[str]]:
@@ -141,7 +169,12 @@ def _choice_problems(sweep: Sweep, problem: Callable[[str, str], Problem]) -> It
     if sweep.method != "grid" and sweep.samples is None:
         yield problem("method", f"{sweep.method} needs samples: (how many points)")
     if sweep.method == "grid" and sweep.samples is not None:
-        yield problem("samples", "needs method: random, latin or sobol")
+        yield problem("samples", f"needs method: {_SAMPLED}")
+    if sweep.method in DESIGNS:
+        if not sweep.factors:
+            yield problem("method", f"{sweep.method} needs factors")
+        elif not installed():
+            yield problem("method", f"{sweep.method} needs SALib: {HOW_TO_INSTALL}")
     for block, known in (("nulls", NULLS), ("robustness", ROBUSTNESS)):
         for index, name in enumerate(getattr(sweep, block)):
             if name not in known and name != "standard":
@@ -156,7 +189,7 @@ def _factor_problem(values: Any, method: str) -> str:
     if not _is_range(values):
         return ""
     if method == "grid":
-        return "a range needs method: random, latin or sobol, and samples"
+        return f"a range needs method: {_SAMPLED}, and samples"
     low, high = values["low"], values["high"]
     if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in (low, high)):
         return "low and high must be numbers"
@@ -199,24 +232,28 @@ def _label(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _points(
-    factors: Mapping[str, Any], method: str, samples: int | None
-) -> Iterator[list[tuple[str, str, Any]]]:
-    """Points in the space of factors: lists of (path, label, value)."""
+Point = tuple[list[tuple[str, str, Any]], tuple[float, ...]]
+
+
+def _points(factors: Mapping[str, Any], method: str, samples: int | None) -> Iterator[Point]:
+    """Points in the space of factors: lists of (path, label, value), and where that is."""
     if method == "grid" or not factors:
         levels = [[(path, *level) for level in _levels(path, v)] for path, v in factors.items()]
         for combination in itertools.product(*levels):
-            yield list(combination)
+            yield list(combination), ()
         return
     for row in _unit_points(method, len(factors), samples or 1):
-        yield [
-            (path, *_at(values, float(unit)))
-            for (path, values), unit in zip(factors.items(), row, strict=True)
-        ]
+        unit = tuple(float(x) for x in row)
+        yield (
+            [(path, *_at(v, x)) for (path, v), x in zip(factors.items(), unit, strict=True)],
+            unit,
+        )
 
 
 def _unit_points(method: str, dimensions: int, samples: int) -> Any:
     """[samples, dimensions] points in the unit cube, always the same ones."""
+    if method in DESIGNS:
+        return design(method, dimensions, samples)
     import numpy as np
     from scipy.stats import qmc
 
@@ -334,7 +371,58 @@ def _framing(field: str, values: Sequence[Any]) -> Extra:
 
 
 _HINTS = typing.get_type_hints(Framing)
+SAME_AGAIN = "robust_again"
+
+
+def _again(scenario: Scenario) -> dict[str, Changes]:
+    """Everything the same but the seeds: how far two equal conditions come apart by chance."""
+    return {"": {}}
+
+
+def _other_seeds(scenario: Scenario) -> tuple[int, ...]:
+    """As many seeds as the scenario has, none of which it has."""
+    first = max(scenario.seed_list) + 1
+    return tuple(range(first, first + len(scenario.seed_list)))
+
+
+def _payoff_scale(scenario: Scenario) -> dict[str, Changes]:
+    """Ten times the stakes, where somebody reads them: nothing strategic changes."""
+    if not any(_is_text(group.policy) for group in scenario.groups.values()):
+        return {}
+    from society.build import build
+
+    changes = {f"world.{n}": _times(v, 10) for n, v in _stakes(build(scenario).world).items()}
+    return {"_10": changes} if changes and _builds(scenario, changes) else {}
+
+
+def _stakes(world: Any) -> dict[str, Any]:
+    """Parameters which, multiplied by one number, multiply every payoff by it."""
+    name = getattr(world, "component_name", "")
+    if name == "donor_game":
+        return {"endowment": world.endowment}
+    if name != "matrix_game":
+        return {}
+    for custom in ("payoffs", "bimatrix"):
+        if getattr(world, custom) is not None:
+            return {custom: getattr(world, custom)}
+    own = world.table()
+    if own.shape != (2, 2, 2) or world.game == "ordinal":
+        return {}
+    names = ("reward", "sucker", "temptation", "punishment")
+    return dict(zip(names, own[0].ravel().tolist(), strict=True))
+
+
+def _times(value: Any, factor: float) -> Any:
+    """Numbers, or nested lists of them, times a factor."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, list | tuple):
+        return [_times(item, factor) for item in value]
+    return float(f"{value * factor:.6g}")
+
+
 ROBUSTNESS: dict[str, Extra] = {
+    "again": _again,
+    "payoff_scale": _payoff_scale,
     "story": _framing("story", typing.get_args(_HINTS["story"])),
     "labels": _framing("labels", ("JF", "QX", "RH")),
     "option_order": _framing("option_order", typing.get_args(_HINTS["option_order"])),

@@ -1,0 +1,1 @@
+"""Studies: which runs a sweep needs, who runs them, and what they say together."""
