@@ -89,6 +89,7 @@ class RunFolder:
         name: str,
         scenario: str | Mapping[str, Any],
         manifest: Mapping[str, Any],
+        at: Path | None = None,
     ) -> "RunFolder":
         """Make a new run folder: it appears whole or not at all.
 
@@ -97,6 +98,7 @@ class RunFolder:
           name: of the scenario.
           scenario: the resolved scenario as YAML text or as plain data.
           manifest: what the caller knows of the run; host, versions and time are added.
+          at: the new folder, instead of a name with the time in ``out``.
 
         Raises:
           WriteError: It cannot be stored.
@@ -119,7 +121,10 @@ class RunFolder:
             _write(draft / "manifest.json", _json(known))
             sync_folder(draft)
             killpoint("folder.before_rename")
-            path = _settle(draft, out / f"{short}-{now:%Y%m%dT%H%M%SZ}", json.dumps(known))
+            if at is None:
+                path = _settle(draft, out / f"{short}-{now:%Y%m%dT%H%M%SZ}", json.dumps(known))
+            else:
+                path = draft.rename(at)  # refuses to replace a folder that holds files
             sync_folder(out)
         except OSError as error:
             shutil.rmtree(draft, ignore_errors=True)

@@ -18,20 +18,26 @@ from society.recorder import RunFolder, digest, manifest_of
 from society.scenario import Scenario, load_resolved
 from society.statistics import summarise
 
-__all__ = ["replay_run", "resume_run", "run_scenario"]
+__all__ = ["replay_run", "resume_run", "resume_scenario", "run_scenario"]
 
 
 def run_scenario(
-    scenario: Scenario, out: str | Path = "runs", progress: Progress | None = None
+    scenario: Scenario,
+    out: str | Path = "runs",
+    progress: Progress | None = None,
+    at: Path | None = None,
 ) -> dict[str, Any]:
     """Run a scenario from its beginning in a new folder; returns the summary.
+
+    Args:
+      scenario: what to run. out: folder of run folders. at: this folder instead of a new name.
 
     Raises:
       ScenarioError: Something in the scenario does not fit; nothing was written.
     """
     simulation = build(scenario)
     folder = RunFolder.create(
-        out, scenario.name, scenario.resolved(), manifest_of(scenario, simulation)
+        out, scenario.name, scenario.resolved(), manifest_of(scenario, simulation), at
     )
     with folder.lock():
         return _attempt(simulation, folder, progress, resume=False)
@@ -50,6 +56,18 @@ def resume_run(
     """
     folder = RunFolder.open(run_dir)
     scenario = load_resolved(folder.scenario_path, sets, allow_code=allow_code)
+    return resume_scenario(scenario, run_dir, progress)
+
+
+def resume_scenario(
+    scenario: Scenario, run_dir: str | Path, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Go on with a run of this scenario, whose operational keys may be new ones.
+
+    Raises:
+      NotARunError: The run is of another scenario.
+    """
+    folder = RunFolder.open(run_dir)
     folder.check_scenario(scenario)
     with folder.lock():
         return _attempt(build(scenario), folder, progress, resume=True)
