@@ -47,9 +47,10 @@ Kind = Literal[
     "empty",  # a sound body without an answer in it
     "refused",  # the model or a filter declined
     "not_an_option",  # an answer outside the options
+    "malformed",  # an answer without the form that was asked for (schema, regex)
     "unavailable",  # the backend cannot answer at all (replay without a stored answer)
 ]
-VISIBLE: frozenset[str] = frozenset({"empty", "refused", "not_an_option"})
+VISIBLE: frozenset[str] = frozenset({"empty", "refused", "not_an_option", "malformed"})
 """Kinds of error that a mind sees as data; all others stop the run, which can be resumed."""
 
 
@@ -141,7 +142,8 @@ class Response:
     """One answer.
 
     choice: index of the chosen option. option_logprobs: renormalised over the options.
-    method: how a choice was made (logprobs, structured, text, script, person), or "".
+    method: how a choice was made, or "": logprobs, structured, regex or text (after "led_": behind
+      a lead that the request had not asked for), script, person.
     attempts: requests that went out. faults: kinds of the failures on the way.
     """
 
@@ -238,6 +240,10 @@ class Backend(abc.ABC):
     @abc.abstractmethod
     async def choose(self, requests: Sequence[Request]) -> list[Response]:
         """Answer with one of each request's options; same order, errors per item."""
+
+    async def identify(self) -> str:
+        """The fingerprint, once whatever it needs to know has been found out."""
+        return self.fingerprint
 
     async def aclose(self) -> None:
         """Let go of connections and processes; may be called twice."""

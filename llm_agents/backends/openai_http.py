@@ -5,42 +5,39 @@ as are allowed. Secrets appear in no error and no ``repr``.
 """
 
 import asyncio
+import contextlib
 import dataclasses
-import ipaddress
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
+from typing import Any, Literal
 
 from llm_agents.backends.base import (
     Backend,
     BackendError,
     Capabilities,
+    ChatMessage,
     Request,
     Response,
     Usage,
     sample_option,
 )
-from llm_agents.backends.openai_wire import (
-    choice_from_logprobs,
-    choice_from_text,
-    payload,
-    read_body,
-    status_error,
-)
+from llm_agents.backends.openai_dialect import DIALECTS, OPENAI, Dialect, dialect_of
+from llm_agents.backends.openai_pool import Pool
+from llm_agents.backends.openai_wire import choice_from_text, payload, read_body, top_tokens
 from llm_agents.backends.wrappers import RetryRule, with_retries
-from worlds.redact import redact, redact_url, register_secret
+from llm_agents.choice import CLEAR_MASS, LEAST_MASS, Top, continued, leads, walk
+from llm_agents.choice_forms import check_schema, checked
 from worlds.registry import component
+from worlds.text_safety import neutralise
 from worlds.tree import doc_field
-
-if TYPE_CHECKING:
-    import httpx
 
 __all__ = ["OpenAIHTTP"]
 
-MOST_BYTES = 32 * 2**20
 _DEFAULT_URL = "http://localhost:8000/v1"
+_WAYS = ("logprobs", "structured", "regex", "text")
+_SHOWN_CHARS = 1500
+_REASK = "That is none of the options. Reply with exactly one of these and nothing else: "
 
 
 class _Failed(Exception):  # noqa: N818
@@ -52,28 +49,37 @@ class _Failed(Exception):  # noqa: N818
 
 
 @dataclasses.dataclass(eq=False)
-class _Endpoint:
-    """One URL and how it does: requests on their way, failures since the last success."""
-
-    url: str
-    client: Any
-    in_flight: int = 0
-    failures: int = 0
-
-
-@dataclasses.dataclass(eq=False)
 class _Server:
-    """What is known of the servers: found out once, forgotten with the event loop."""
+    """What is known of the servers: found out once; connections end with the event loop."""
 
     loop: Any = None
-    endpoints: list[_Endpoint] = dataclasses.field(default_factory=list)
+    pool: Pool | None = None
     gate: asyncio.Semaphore | None = None
     probe: asyncio.Lock | None = None
     model: str = ""
-    vllm: bool = False
+    dialect: Dialect = OPENAI
     known: bool = False
     token_limit: str = "max_tokens"
     unsupported: set[str] = dataclasses.field(default_factory=set)
+
+
+@dataclasses.dataclass(eq=False)
+class _Spent:
+    """What the requests of one choice have cost so far."""
+
+    attempts: int = 0
+    faults: tuple[str, ...] = ()
+    usage: Usage = dataclasses.field(default_factory=Usage)
+    latency_s: float = 0.0
+
+    def add(self, response: Response) -> None:
+        self.attempts += response.attempts
+        self.faults += response.faults
+        self.usage += response.usage
+        self.latency_s += response.latency_s
+
+    def on(self, response: Response) -> Response:
+        return dataclasses.replace(response, **vars(self))
 
 
 @component("backend", "openai_http")
@@ -81,9 +87,11 @@ class _Server:
 class OpenAIHTTP(Backend):
     """Any server with the OpenAI chat dialect: vLLM, Ollama, llama.cpp, hosted services.
 
-    Options are scored by the log-probabilities of the first token where the server gives
-    them and they tell the options apart, else by structured outputs, else by reading the
-    text; whatever comes back is checked against the options.
+    Options are chosen by the best way that the server has: log-probabilities of the first
+    tokens that tell them apart, structured outputs, a regular expression, or reading the
+    text; whatever comes back is checked against the options. Several URLs share the load:
+    the one with the fewest requests on their way is asked, one that fails rests and is tried
+    again later, with one request.
     """
 
     url: str | tuple[str, ...] = doc_field(
@@ -93,11 +101,14 @@ class OpenAIHTTP(Backend):
     api_key_env: str = doc_field(
         "OPENAI_API_KEY", "environment variable that holds the key", operational=True
     )
-    server: Literal["auto", "openai", "vllm"] = doc_field(
-        "auto", "whether vLLM's extensions may be used"
+    server: Literal["auto", "openai", "vllm", "llamacpp", "ollama"] = doc_field(
+        "auto", "whose extensions may be used; auto: as the list of models says"
     )
-    choice: Literal["auto", "logprobs", "structured", "text"] = doc_field(
+    choice: Literal["auto", "logprobs", "structured", "regex", "text"] = doc_field(
         "auto", "how options are chosen; auto takes the first way that works"
+    )
+    reasks: int = doc_field(
+        1, "further questions where an option has to be read from a text and cannot be", ge=0
     )
     timeout_s: float = doc_field(120.0, "longest wait for a whole answer", gt=0, operational=True)
     concurrency: int = doc_field(64, "requests on their way at a time", ge=1, operational=True)
@@ -123,12 +134,22 @@ class OpenAIHTTP(Backend):
         logprobs = (
             self.choice in ("auto", "logprobs") and "logprobs" not in self._server.unsupported
         )
-        return Capabilities(seed=True, logprobs=logprobs, guided=True, prefill=True, streams=True)
+        prefill = bool(self._server.dialect.continues) or not self._server.known
+        return Capabilities(
+            seed=True, logprobs=logprobs, guided=True, prefill=prefill, streams=True
+        )
 
     @property
     def fingerprint(self) -> str:
-        """The model's name; addresses take no part."""
-        return f"openai_http {self.model or self._server.model}"
+        """The model's name, and how options are chosen if that is fixed; no address."""
+        way = "" if self.choice == "auto" else f" choice={self.choice}"
+        return f"openai_http {self.model or self._server.model}{way}"
+
+    async def identify(self) -> str:
+        """Ask for the only model's name where none is given."""
+        with contextlib.suppress(_Failed):
+            await self._learn(self._open())
+        return self.fingerprint
 
     async def generate(self, requests: Sequence[Request]) -> list[Response]:
         """Answer with free text; all requests go out at once, up to ``concurrency``."""
@@ -140,72 +161,141 @@ class OpenAIHTTP(Backend):
 
     async def aclose(self) -> None:
         """Close the connections."""
-        endpoints, self._server.endpoints = self._server.endpoints, []
-        if self._server.loop is asyncio.get_running_loop():
-            for endpoint in endpoints:
-                await endpoint.client.aclose()
+        pool, self._server.pool = self._server.pool, None
+        if pool is not None and self._server.loop is asyncio.get_running_loop():
+            await pool.aclose()
         self._server.loop = None
 
     # ---- one request --------------------------------------------------------------------
 
     async def _free(self, request: Request) -> Response:
+        if request.schema is not None:
+            check_schema(request.schema)
         _, response = await self._persist(request, "")
-        return response
+        return checked(response, request)
 
     async def _choose(self, request: Request) -> Response:
-        options = request.options or ()
-        ways = ("logprobs", "structured", "text") if self.choice == "auto" else (self.choice,)
-        spent = Response(attempts=0)
-        response = Response()
+        ways = _WAYS if self.choice == "auto" else (self.choice,)
+        spent = _Spent()
+        response, lead = Response(), leads(request)[0]
         for way in ways:
             if way in self._server.unsupported and way != ways[-1]:
                 continue
-            body, response = await self._persist(request, way)
-            spent = _sum(spent, response)
-            if _refuses(response, way) and way != ways[-1]:
+            if way == "logprobs":
+                response, lead = await self._scored(request, spent)
+            elif way == "text":
+                response = await self._read(request, spent)
+            else:
+                response = await self._held(request, way, lead, spent)
+            if response.choice is not None:
+                if lead != leads(request)[0] and way != "text":
+                    response = dataclasses.replace(response, method=f"led_{response.method}")
+                return spent.on(response)
+            if _refuses(response) and way != "text" and way != ways[-1]:
                 self._server.unsupported.add(way)
-                continue
-            if response.error is not None:
-                return _with(response, spent)
-            chosen = self._read_choice(request, way, body, response)
-            if chosen is not None:
-                return _with(chosen, spent)
-        message = f"the answer is none of the options {list(options)}: {response.text[:80]!r}"
+            elif response.error is not None:
+                return spent.on(response)
+        options = list(request.options or ())
+        message = f"the answer is none of the options {options}: {response.text[:80]!r}"
         error = BackendError("not_an_option", message)
-        return _with(dataclasses.replace(response, error=error, method="text"), spent)
+        return spent.on(dataclasses.replace(response, error=error, method=ways[-1]))
 
-    def _read_choice(
-        self, request: Request, way: str, body: Mapping[str, Any], response: Response
-    ) -> Response | None:
+    async def _scored(self, request: Request, spent: _Spent) -> tuple[Response, str]:
+        """Choose by log-probabilities; returns the response and the lead that suits best.
+
+        A bare reply that is not going to be an option is scored again after the usual lead.
+        """
+        best, most = leads(request)[0], 0.0
+        found: tuple[float, ...] | None = None
+        response = Response()
+        for lead in leads(request):
+            if lead and not request.prefill and not self._server.dialect.continues:
+                break
+            response, logprobs, mass = await self._walked(request, lead, spent)
+            if response.error is not None:
+                return response, best
+            if mass > most:
+                best, most, found = lead, mass, logprobs
+            if most >= CLEAR_MASS or "logprobs" in self._server.unsupported:
+                break
+        if found is None or most < LEAST_MASS:
+            return dataclasses.replace(response, text=""), best
         options = request.options or ()
-        if way == "logprobs":
-            logprobs = choice_from_logprobs(body, options)
-            if logprobs is None:
-                if not _gives_logprobs(body):
-                    self._server.unsupported.add(way)
-                return None
-            index = sample_option(logprobs, request.temperature, request.seed)
-            return dataclasses.replace(
-                response,
-                choice=index,
-                text=options[index],
-                option_logprobs=logprobs,
-                method=way,
-                finish_reason="stop",
-            )
-        json_answer = way == "structured" and not self._server.vllm
-        index = choice_from_text(response.text, options, json_answer=json_answer)
-        if index is None:
-            return None
-        return dataclasses.replace(response, choice=index, text=options[index], method=way)
+        index = sample_option(found, request.temperature, request.seed)
+        response = dataclasses.replace(
+            response,
+            choice=index,
+            text=options[index],
+            option_logprobs=found,
+            method="logprobs",
+            finish_reason="stop",
+        )
+        return response, best
 
-    async def _persist(self, request: Request, way: str) -> tuple[Mapping[str, Any], Response]:
+    async def _walked(
+        self, request: Request, lead: str, spent: _Spent
+    ) -> tuple[Response, tuple[float, ...] | None, float]:
+        """Score the options after one lead: the last response, log-probabilities, their mass."""
+        last = Response()
+
+        async def ask(beginning: str = "") -> Top | None:
+            nonlocal last
+            text = lead + continued(lead, (beginning,))[0] if beginning else lead
+            body, last = await self._persist(request, "logprobs", text)
+            spent.add(last)
+            return None if last.error is not None else top_tokens(body)
+
+        top = await ask()
+        if top is None:
+            if last.error is None:
+                self._server.unsupported.add("logprobs")
+            return last, None, 0.0
+        more = ask if self._server.dialect.continues else None
+        logprobs, mass = await walk(request.options or (), top, more)
+        if last.error is not None and _refuses(last):
+            last = dataclasses.replace(last, error=None)
+        return last, logprobs, mass
+
+    async def _held(self, request: Request, way: str, lead: str, spent: _Spent) -> Response:
+        """Have the server hold the model to the options, after the lead where it can."""
+        dialect = self._server.dialect
+        if way == "regex" and not dialect.regex:
+            return Response(error=BackendError("rejected", "HTTP 501: no regular expressions"))
+        lead = lead if dialect.on_boundary else request.prefill
+        _, response = await self._persist(request, way, lead)
+        spent.add(response)
+        json_answer = way == "structured" and not self._server.dialect.on_boundary
+        return _named(response, request, way, json_answer)
+
+    async def _read(self, request: Request, spent: _Spent) -> Response:
+        """Read the option from a free text; ask again, the problem shown, ``reasks`` times."""
+        for _ in range(self.reasks + 1):
+            _, response = await self._persist(request, "text")
+            spent.add(response)
+            response = _named(response, request, "text", False)
+            if response.error is not None or response.choice is not None:
+                break
+            said = neutralise(response.text)[:_SHOWN_CHARS].strip() or "(no answer)"
+            again = _REASK + ", ".join(request.options or ())
+            request = dataclasses.replace(
+                request,
+                messages=(
+                    *request.messages,
+                    ChatMessage("assistant", said),
+                    ChatMessage("user", again),
+                ),
+            )
+        return response
+
+    async def _persist(
+        self, request: Request, way: str, lead: str | None = None
+    ) -> tuple[Mapping[str, Any], Response]:
         """Ask with retries; returns the last body too."""
         body: Mapping[str, Any] = {}
 
         async def once() -> Response:
             nonlocal body
-            body, response = await self._attempt(request, way)
+            body, response = await self._attempt(request, way, lead)
             return response
 
         rule = RetryRule(
@@ -217,7 +307,9 @@ class OpenAIHTTP(Backend):
         response = await with_retries(once, request, rule)
         return body, response
 
-    async def _attempt(self, request: Request, way: str) -> tuple[Mapping[str, Any], Response]:
+    async def _attempt(
+        self, request: Request, way: str, lead: str | None
+    ) -> tuple[Mapping[str, Any], Response]:
         server = self._open()
         assert server.gate is not None
         async with server.gate:
@@ -225,7 +317,7 @@ class OpenAIHTTP(Backend):
             body: Mapping[str, Any] = {}
             try:
                 await self._learn(server)
-                said = payload(request, server.model, way=way, vllm=server.vllm)
+                said = payload(request, server.model, server.dialect, way=way, lead=lead)
                 body, response = await self._post(server, said)
             except _Failed as failure:
                 response = Response(error=failure.error, model=server.model)
@@ -240,25 +332,42 @@ class OpenAIHTTP(Backend):
     ) -> tuple[Mapping[str, Any], Response]:
         limit = said.pop("max_tokens")
         for _ in range(2):
-            raw, error = await self._call(server, "POST", "/chat/completions", {
-                **said, server.token_limit: limit,
-            })  # fmt: skip
+            body = {**said, server.token_limit: limit}
+            found, response = await self._exchange(server, "POST", "/chat/completions", body)
+            error = response.error
             renamed = error is not None and "max_completion_tokens" in error.message
             if not (renamed and server.token_limit == "max_tokens"):
                 break
             server.token_limit = "max_completion_tokens"
+        return found, response
+
+    async def _exchange(
+        self, server: _Server, method: str, path: str, body: Mapping[str, Any] | None
+    ) -> tuple[Mapping[str, Any], Response]:
+        """Ask the server that is least busy; note how it did."""
+        pool = server.pool
+        assert pool is not None
+        endpoint = pool.pick()
+        raw, error = await pool.call(endpoint, method, path, body)
         if error is not None:
-            raise _Failed(error)
-        return read_body(200, raw)
+            found, response = {}, Response(error=error)
+        else:
+            found, response = read_body(200, raw, listing=method == "GET")
+        pool.report(endpoint, response.error)
+        if response.error is not None and pool.elsewhere(response.error):
+            now = dataclasses.replace(response.error, retry_after_s=0.0)
+            response = dataclasses.replace(response, error=now)
+        return found, response
 
     # ---- the server ---------------------------------------------------------------------
 
     def _open(self) -> _Server:
         server, loop = self._server, asyncio.get_running_loop()
         if server.loop is not loop:
-            server.endpoints = [
-                _Endpoint(url.rstrip("/"), self._client(url)) for url in self._urls()
-            ]
+            key = os.environ.get(self.api_key_env, "") if self.api_key_env else ""
+            server.pool = Pool(
+                self._urls(), key=key, timeout_s=self.timeout_s, concurrency=self.concurrency
+            )
             server.gate = asyncio.Semaphore(self.concurrency)
             server.probe = asyncio.Lock()
             server.loop = loop
@@ -269,31 +378,14 @@ class OpenAIHTTP(Backend):
         urls = tuple(url for url in urls if url)
         return urls or (os.environ.get("OPENAI_BASE_URL") or _DEFAULT_URL,)
 
-    def _client(self, url: str) -> "httpx.AsyncClient":
-        import httpx
-
-        key = os.environ.get(self.api_key_env, "") if self.api_key_env else ""
-        register_secret(key)
-        parts = urlsplit(url)
-        for secret in (parts.password, parts.username):
-            register_secret(secret or "")
-        return httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=self.timeout_s,
-            limits=httpx.Limits(max_connections=self.concurrency),
-            trust_env=not _is_loopback(parts.hostname or ""),
-            verify=parts.scheme != "http",  # loading certificates takes longer than many a run
-            follow_redirects=False,
-        )
-
     async def _learn(self, server: _Server) -> None:
-        """Find out, once, which model there is and whether the server is vLLM."""
+        """Find out, once, which model there is and what the server understands."""
         assert server.probe is not None
         async with server.probe:
             if server.known:
                 return
             if self.model and self.server != "auto":
-                listed: list[Any] = []
+                listed: list[Mapping[str, Any]] = []
             else:
                 listed = await self._listed(server)
             names = [str(item.get("id")) for item in listed]
@@ -306,60 +398,16 @@ class OpenAIHTTP(Backend):
                     )
                 )
             server.model = self.model or names[0]
-            owners = {item.get("owned_by") for item in listed}
-            server.vllm = self.server == "vllm" or (self.server == "auto" and "vllm" in owners)
+            server.dialect = dialect_of(listed) if self.server == "auto" else DIALECTS[self.server]
             server.known = True
 
-    async def _listed(self, server: _Server) -> list[Any]:
-        raw, error = await self._call(server, "GET", "/models", None)
-        if error is not None:
-            if self.model and error.kind == "rejected":
-                return []
+    async def _listed(self, server: _Server) -> list[Mapping[str, Any]]:
+        body, response = await self._exchange(server, "GET", "/models", None)
+        error = response.error
+        if error is not None and not (self.model and error.kind in ("rejected", "garbage")):
             raise _Failed(error)
-        body, _ = read_body(200, raw)
-        items = body.get("data")
-        if isinstance(items, list):
-            return [item for item in items if isinstance(item, Mapping)]
-        if self.model:
-            return []
-        raise _Failed(
-            BackendError("garbage", "the server's list of models cannot be read", retryable=True)
-        )
-
-    async def _call(
-        self, server: _Server, method: str, path: str, body: dict[str, Any] | None
-    ) -> tuple[bytes, BackendError | None]:
-        """One HTTP exchange with the least busy sound endpoint."""
-        import httpx
-
-        endpoint = min(server.endpoints, key=lambda e: (min(e.failures, 3), e.in_flight))
-        where = redact_url(endpoint.url)
-        endpoint.in_flight += 1
-        error: BackendError | None
-        raw = b""
-        try:
-            async with asyncio.timeout(self.timeout_s):
-                status, headers, raw = await _exchange(
-                    endpoint.client, method, endpoint.url + path, body
-                )
-            error = status_error(status, headers, raw, time.time())
-        except (TimeoutError, httpx.TimeoutException):
-            message = f"no answer within {self.timeout_s:g} s"
-            error = BackendError("timeout", message, retryable=True)
-        except httpx.DecodingError as problem:
-            error = BackendError("garbage", f"unreadable body: {problem}", retryable=True)
-        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as problem:
-            error = BackendError("rejected", f"not an address of a server: {problem}")
-        except (httpx.HTTPError, OSError) as problem:
-            said = str(problem) or type(problem).__name__
-            error = BackendError("connection", said, retryable=True)
-        finally:
-            endpoint.in_flight -= 1
-        sick = error is not None and error.retryable
-        endpoint.failures = endpoint.failures + 1 if sick else 0
-        if error is not None:
-            error = dataclasses.replace(error, message=f"{where}: {redact(error.message)}")
-        return raw, error
+        items = body.get("data") or []
+        return [item for item in items if isinstance(item, Mapping)]
 
     def _priced(self, usage: Usage) -> Usage:
         cost = (
@@ -369,59 +417,21 @@ class OpenAIHTTP(Backend):
         return dataclasses.replace(usage, cost_usd=cost) if cost else usage
 
 
-async def _exchange(
-    client: "httpx.AsyncClient", method: str, url: str, body: dict[str, Any] | None
-) -> tuple[int, Mapping[str, str], bytes]:
-    import httpx
-
-    async with client.stream(method, url, json=body) as reply:
-        raw = bytearray()
-        async for chunk in reply.aiter_bytes():
-            raw += chunk
-            if len(raw) > MOST_BYTES:
-                raise httpx.DecodingError(f"more than {MOST_BYTES} bytes", request=reply.request)
-        return reply.status_code, reply.headers, bytes(raw)
-
-
-def _is_loopback(host: str) -> bool:
-    if host in ("localhost", ""):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _refuses(response: Response, way: str) -> bool:
+def _refuses(response: Response) -> bool:
     """True where the server does not know the parameters that a way needs."""
     return (
-        way != "text"
-        and response.error is not None
+        response.error is not None
         and response.error.kind == "rejected"
         and any(f"HTTP {status}" in response.error.message for status in (400, 422, 501))
     )
 
 
-def _gives_logprobs(body: Mapping[str, Any]) -> bool:
-    choices = body.get("choices") or [{}]
-    return bool(isinstance(choices[0], Mapping) and choices[0].get("logprobs"))
-
-
-def _sum(spent: Response, response: Response) -> Response:
-    return dataclasses.replace(
-        spent,
-        attempts=spent.attempts + response.attempts,
-        faults=spent.faults + response.faults,
-        usage=spent.usage + response.usage,
-        latency_s=spent.latency_s + response.latency_s,
-    )
-
-
-def _with(response: Response, spent: Response) -> Response:
-    return dataclasses.replace(
-        response,
-        attempts=spent.attempts,
-        faults=spent.faults,
-        usage=spent.usage,
-        latency_s=spent.latency_s,
-    )
+def _named(response: Response, request: Request, way: str, json_answer: bool) -> Response:
+    """The response with the option that its text names, if it names one."""
+    if response.error is not None:
+        return response
+    options = request.options or ()
+    index = choice_from_text(response.text, options, json_answer=json_answer)
+    if index is None:
+        return response
+    return dataclasses.replace(response, choice=index, text=options[index], method=way)

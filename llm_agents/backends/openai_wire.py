@@ -12,37 +12,47 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llm_agents.backends.base import (
-    NEVER,
     BackendError,
     Request,
     Response,
     Usage,
     match_option,
 )
+from llm_agents.backends.openai_dialect import OPENAI, Dialect
+from llm_agents.choice import continued, options_regex
 from worlds.redact import redact
 
 __all__ = [
-    "choice_from_logprobs",
     "choice_from_text",
     "payload",
     "read_body",
     "retry_after_s",
     "status_error",
+    "top_tokens",
 ]
 
 TOP_LOGPROBS = 20
-LEAST_MASS = 0.1  # below this the first token is not the answer, but the start of a sentence
 MESSAGE_CHARS = 300
 _ANSWER = re.compile(r"answer\s*[:=]\s*(.+)", re.I)
 
 
-def payload(request: Request, model: str, *, way: str = "", vllm: bool = False) -> dict[str, Any]:
+def payload(
+    request: Request,
+    model: str,
+    dialect: Dialect = OPENAI,
+    *,
+    way: str = "",
+    lead: str | None = None,
+) -> dict[str, Any]:
     """Return the JSON of a chat completion request.
 
     Args:
-      way: "" for free text, or how to obtain a choice: "logprobs", "structured", "text".
-      vllm: the server knows vLLM's extensions (continuing a text, structured outputs).
+      way: "" for free text, or how to obtain a choice: "logprobs", "structured", "regex", "text".
+      dialect: what the server understands.
+      lead: how the answer begins; None = as the request says. Left out where the server
+        cannot go on from a text.
     """
+    lead = (request.prefill if lead is None else lead).rstrip()
     body: dict[str, Any] = {
         "model": model,
         "messages": [{"role": m.role, "content": m.content} for m in request.messages],
@@ -54,20 +64,37 @@ def payload(request: Request, model: str, *, way: str = "", vllm: bool = False) 
         body["seed"] = request.seed
     if request.stop:
         body["stop"] = list(request.stop)
-    if request.prefill and vllm:
-        body["messages"].append({"role": "assistant", "content": request.prefill})
-        body |= {"continue_final_message": True, "add_generation_prompt": False}
+    if lead and dialect.continues:
+        body["messages"].append({"role": "assistant", "content": lead})
+        if dialect.continues == "flags":
+            body |= {"continue_final_message": True, "add_generation_prompt": False}
+    elif way:
+        lead = ""
     if way == "logprobs":
-        body |= {"max_tokens": 1, "logprobs": True, "top_logprobs": TOP_LOGPROBS}
+        # Temperature 1 shows the model's own probabilities, whatever the server does first;
+        # what it samples is not looked at, so it needs no seed.
+        body |= {"max_tokens": 1, "temperature": 1.0, "top_p": 1.0}
+        body |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
+        body.pop("seed", None)
+        body.pop("stop", None)
     elif way == "structured":
-        body |= _only(request.options or (), vllm)
+        body |= _only(continued(lead, request.options or ()), dialect)
+    elif way == "regex":
+        body |= {
+            "structured_outputs": {"regex": options_regex(continued(lead, request.options or ()))}
+        }
     elif not way:
-        body |= _form(request, vllm)
+        body |= _form(request, dialect)
     return body
 
 
-def read_body(status: int, raw: bytes) -> tuple[Mapping[str, Any], Response]:
+def read_body(
+    status: int, raw: bytes, *, listing: bool = False
+) -> tuple[Mapping[str, Any], Response]:
     """Return the parsed body and the response that it stands for, of a reply with status 200.
+
+    Args:
+      listing: it should be a list of models, not a completion.
 
     The response holds a typed error where the body is not JSON ("garbage"), reports a failure
     ("server"), or is sound but holds no answer ("empty", "refused").
@@ -81,6 +108,9 @@ def read_body(status: int, raw: bytes) -> tuple[Mapping[str, Any], Response]:
     if body.get("error"):
         reason = _error_text(body)
         return body, Response(error=BackendError("server", f"{status}: {reason}", retryable=True))
+    if listing:
+        sound = isinstance(body.get("data"), list)
+        return body, Response() if sound else _garbage("the list of models cannot be read")
     choices = body.get("choices")
     if not isinstance(choices, list):
         return body, _garbage(f"the body has no list of choices: {_excerpt(raw)}")
@@ -134,34 +164,14 @@ def retry_after_s(value: str | None, now: float) -> float | None:
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def choice_from_logprobs(
-    body: Mapping[str, Any], options: Sequence[str]
-) -> tuple[float, ...] | None:
-    """Log-probabilities of the options, renormalised, from the first token's alternatives.
-
-    None where the server gave none, where the first token does not tell the options apart,
-    or where the model was about to say something else.
-    """
+def top_tokens(body: Mapping[str, Any]) -> list[tuple[str, float]] | None:
+    """Texts and log-probabilities of the likeliest first tokens; None where there are none."""
     try:
         top = body["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
         pairs = [(str(item["token"]), float(item["logprob"])) for item in top]
     except (KeyError, IndexError, TypeError, ValueError):
         return None
-    mass = [0.0] * len(options)
-    shared = 0.0
-    for token, logprob in pairs:
-        start = token.strip().casefold()
-        fits = [i for i, text in enumerate(options) if text.strip().casefold().startswith(start)]
-        if not start or not fits:
-            continue
-        if len(fits) == 1:
-            mass[fits[0]] += math.exp(min(logprob, 0.0))
-        else:
-            shared += math.exp(min(logprob, 0.0))
-    total = sum(mass)
-    if total < LEAST_MASS or shared > 0.1 * total:
-        return None
-    return tuple(round(math.log(m / total), 6) if m > 0 else NEVER for m in mass)
+    return pairs if pairs and all(math.isfinite(value) for _, value in pairs) else None
 
 
 def choice_from_text(text: str, options: Sequence[str], *, json_answer: bool) -> int | None:
@@ -177,22 +187,24 @@ def choice_from_text(text: str, options: Sequence[str], *, json_answer: bool) ->
     return found
 
 
-def _only(options: Sequence[str], vllm: bool) -> dict[str, Any]:
-    if vllm:
+def _only(options: Sequence[str], dialect: Dialect) -> dict[str, Any]:
+    if dialect.options == "structured_outputs":
         return {"structured_outputs": {"choice": list(options)}}
+    if dialect.options == "grammar":
+        return {"grammar": f"root ::= {' | '.join(json.dumps(text) for text in options)}"}
     schema = {
         "type": "object",
-        "properties": {"answer": {"type": "string", "enum": list(options)}},
+        "properties": {"answer": {"type": "string", "enum": [text.strip() for text in options]}},
         "required": ["answer"],
         "additionalProperties": False,
     }
     return _json_schema(schema)
 
 
-def _form(request: Request, vllm: bool) -> dict[str, Any]:
+def _form(request: Request, dialect: Dialect) -> dict[str, Any]:
     if request.schema is not None:
         return _json_schema(dict(request.schema))
-    if request.regex is not None and vllm:
+    if request.regex is not None and dialect.regex:
         return {"structured_outputs": {"regex": request.regex}}
     return {}
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from llm_agents.backends.base import ChatMessage, Request
+from llm_agents.backends.base import BackendError, ChatMessage, Request
 from llm_agents.backends.openai_http import OpenAIHTTP
+from llm_agents.backends.openai_pool import Pool
 from llm_agents.testing import check_backend
 
 _spec = importlib.util.spec_from_file_location(
@@ -250,7 +251,8 @@ def test_a_server_that_ignores_the_form_is_not_believed():
     free = reply(completion("I would cooperate, of course."))
     response, server = choose(free, free, free)
     assert response.error.kind == "not_an_option" and response.error.visible
-    assert response.choice is None and "cooperate" in response.text and len(server.requests) == 3
+    assert response.choice is None and "cooperate" in response.text and len(server.requests) == 4
+    assert "none of the options" in server.requests[3]["messages"][-1]["content"]
 
 
 def test_the_text_is_read_where_nothing_else_works():
@@ -266,10 +268,177 @@ def test_vllm_gets_its_own_parameters_and_continues_the_answer():
     responses, server, _ = ask(
         free, reply(completion("F")), how="choose", requests=asked, models=vllm
     )
-    assert server.requests[1]["structured_outputs"] == {"choice": ["J", "F"]}
+    assert server.requests[1]["structured_outputs"] == {"choice": [" J", " F"]}
     assert server.requests[0]["messages"][-1] == {"role": "assistant", "content": "Answer:"}
     assert server.requests[0]["continue_final_message"] is True
     assert responses[0].text == "F" and responses[0].method == "structured"
+
+
+VLLM = {"data": [{"id": "tiny", "owned_by": "vllm"}]}
+
+
+def test_options_that_begin_alike_are_told_apart_one_step_further():
+    def behave(said):
+        last = said["messages"][-1]
+        if last["role"] == "user":
+            return with_logprobs(Option=-0.1, I=-3.0)
+        assert last["content"] == "Option" and said["continue_final_message"] is True
+        return with_logprobs(_J=-2.0, _F=-0.3)
+
+    response, server = choose(behave, options=("Option J", "Option F"), models=VLLM)
+    assert (response.text, response.method) == ("Option F", "logprobs")
+    assert response.option_logprobs == pytest.approx((-1.8678, -0.1678), abs=1e-3)
+    assert len(server.requests) == 2 == response.attempts
+
+
+def test_a_reply_that_will_not_be_an_option_is_scored_after_a_lead():
+    def behave(said):
+        led = said["messages"][-1]["content"] == "Answer:"
+        return with_logprobs(_F=-0.1, _J=-3.0) if led else with_logprobs(I=-0.2, J=-3.0)
+
+    response, server = choose(behave, models=VLLM)
+    assert (response.text, response.method) == ("F", "led_logprobs")
+    assert len(server.requests) == 2
+    response, server = choose(behave, reply(completion('{"answer": "J"}')))  # cannot go on
+    assert (response.text, response.method, len(server.requests)) == ("J", "structured", 2)
+
+
+def test_scores_do_not_depend_on_temperature_or_seed():
+    asked = [
+        request(options=("J", "F"), temperature=t, seed=s, stop=(".",)) for t, s in ((0, 1), (2, 2))
+    ]
+    responses, server, _ = ask(with_logprobs(J=-0.5, F=-1.0), how="choose", requests=asked)
+    assert server.requests[0] == server.requests[1]
+    assert server.requests[0]["temperature"] == 1.0 and "seed" not in server.requests[0]
+    assert responses[0].option_logprobs == responses[1].option_logprobs
+
+
+@pytest.mark.parametrize(
+    ("owner", "key", "expected"),
+    [
+        ("vllm", "structured_outputs", {"choice": [" J", " F"]}),
+        ("llamacpp", "grammar", 'root ::= " J" | " F"'),
+    ],
+)
+def test_a_structured_choice_stands_on_the_boundary_after_the_lead(owner, key, expected):
+    models = {"data": [{"id": "tiny", "owned_by": owner}]}
+    asked = [request(options=("J", "F"), prefill="My answer: ")]
+    responses, server, _ = ask(
+        reply(completion(" F")), how="choose", requests=asked, models=models, choice="structured"
+    )
+    said = server.requests[0]
+    assert said[key] == expected
+    assert said["messages"][-1] == {"role": "assistant", "content": "My answer:"}
+    assert said.get("continue_final_message", False) == (owner == "vllm")
+    assert responses[0].text == "F"
+
+
+def test_a_regular_expression_follows_where_structured_choices_fail():
+    refused = status(400, {"error": {"message": "unknown parameter"}})
+    response, server = choose(refused, refused, reply(completion("F")), models=VLLM)
+    assert server.requests[2]["structured_outputs"] == {"regex": "(J|F)"}
+    assert (response.text, response.method) == ("F", "regex")
+
+
+def test_what_a_server_cannot_do_is_found_out_once():
+    refused = status(400, {"error": {"message": "unknown parameter"}})
+
+    def behave(said):
+        return (
+            reply(completion("J"))
+            if set(said).isdisjoint(["logprobs", "response_format"])
+            else refused
+        )
+
+    async def main():
+        async with FaultServer(behave) as server:
+            backend = OpenAIHTTP(url=server.url)
+            for _ in range(3):
+                (response,) = await backend.choose([request(options=("J", "F"))])
+            await backend.aclose()
+            return response, server.requests
+
+    response, requests = asyncio.run(main())
+    assert response.text == "J" and len(requests) == 5
+
+
+# ---- forms ------------------------------------------------------------------------------
+
+
+NUMBER = {"type": "number", "minimum": 0, "maximum": 10}
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        ("4.5", ""),
+        ("12", "the most is 10"),
+        ('"four"', "type number"),
+        ("four", "not JSON"),
+        ("NaN", "not JSON"),
+        ("true", "type number"),
+    ],
+)
+def test_a_number_is_checked_whatever_the_server_promised(said, problem):
+    (response,), server, _ = ask(reply(completion(said)), requests=[request(schema=NUMBER)])
+    assert server.requests[0]["response_format"]["json_schema"]["schema"] == NUMBER
+    assert response.text == said
+    if problem:
+        assert response.error.kind == "malformed" and response.error.visible
+        assert problem in response.error.message
+    else:
+        assert response.error is None
+
+
+def test_json_that_loops_until_its_end_is_malformed_and_says_so():
+    loop = reply(completion("{\t\n\t", choice={"finish_reason": "length"}))
+    (response,), _, _ = ask(loop, requests=[request(schema={"type": "object"}, max_tokens=7)])
+    assert response.error.kind == "malformed" and "cut off after 7 tokens" in response.error.message
+
+
+# ---- several servers --------------------------------------------------------------------
+
+
+def test_the_least_busy_server_is_asked_and_a_failing_one_rests():
+    now = [0.0]
+    pool = Pool(["a", "b"], clock=lambda: now[0])
+    first, second = pool.endpoints
+    first.in_flight = 3
+    assert pool.pick() is second
+    down = BackendError("connection", "no", retryable=True)
+    pool.report(second, down)
+    assert pool.pick() is first and pool.elsewhere(down)
+    now[0] = 1.5
+    assert pool.pick() is second  # rested: one request tries it
+    second.in_flight = 1
+    assert pool.pick() is first
+    second.in_flight = 0
+    pool.report(second, down)
+    assert second.rests_until == 1.5 + 2.0  # longer each time
+    pool.report(first, down)
+    assert pool.pick() is first and not pool.elsewhere(down)  # all rest: the first to be ready
+    pool.report(first, None)
+    assert first.failures == 0 and pool.pick() is first
+    pool.report(first, BackendError("rate_limit", "wait", True, 30.0))
+    assert first.rests_until == 31.5
+
+
+def test_a_server_that_comes_back_is_used_again(monkeypatch):
+    monkeypatch.setattr("llm_agents.backends.openai_pool.FIRST_REST_S", 0.05)
+
+    async def main():
+        flaky = [faults.DROP, FINE]
+        async with FaultServer(*flaky) as first, FaultServer(FINE) as second:
+            backend = OpenAIHTTP(url=(first.url, second.url), model="tiny", concurrency=2)
+            for seed in range(6):
+                (response,) = await backend.generate([request(seed=seed)])
+                assert response.text == "fine"
+                await asyncio.sleep(0.03)
+            await backend.aclose()
+            return len(first.requests), len(second.requests)
+
+    first, second = asyncio.run(main())
+    assert first >= 2 and second >= 2
 
 
 def test_it_passes_the_conformance_kit():
