@@ -19,6 +19,7 @@ from society.interventions import AddTies, CutTies, Rewire, Scheduled, ticks_of
 from society.plan import Plan
 from society.population import Group, Population
 from society.scenario import Scenario
+from society.surveys import Survey, make_surveys
 from society.transmission import Copy
 from worlds.captions import Caption, Framing
 from worlds.policy import ArrayPolicy, TextPolicy
@@ -50,6 +51,7 @@ class Simulation:
     interventions: tuple[Scheduled, ...]
     graphs: tuple[Graph, ...]
     rewiring: RewireRule | None = None
+    surveys: tuple[Survey, ...] = ()
     mail_channels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
@@ -151,7 +153,10 @@ def build(scenario: Scenario) -> Simulation:
         rewiring=rewiring,
     )
     _check_fitness(simulation, scenario)
-    return simulation
+    surveys = make_surveys(
+        scenario, plan, population, lambda group: simulation.caption(seen, group)
+    )
+    return dataclasses.replace(simulation, surveys=surveys) if surveys else simulation
 
 
 def make_population(scenario: Scenario) -> Population:

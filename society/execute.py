@@ -30,6 +30,7 @@ from society.plan import Place
 from society.recorder import RunFolder
 from society.selection.pairs import births_among
 from society.speakers import Moment, Speakers
+from society.surveys import due, take
 
 __all__ = ["Execution", "Progress", "Stopped"]
 
@@ -120,7 +121,8 @@ class Execution:
 
     def _next_need(self, tick: int) -> int:
         """The next tick at which the host has something to do."""
-        needs = [t for event in self.simulation.interventions for t in event.ticks if t > tick]
+        happenings = (*self.simulation.interventions, *self.simulation.surveys)
+        needs = [t for event in happenings for t in event.ticks if t > tick]
         rewire = self.simulation.rewiring
         if rewire is not None:
             needs.append((tick // rewire.every + 1) * rewire.every)
@@ -178,6 +180,7 @@ class Execution:
         while tick < self.total:
             carry = self._rewire(index, tick, carry)
             carry = await self._generation_begins(index, tick, carry, speakers)
+            await self._survey(index, tick, carry, speakers)
             carry = self._intervene(index, tick, carry, speakers)
             carry, ticks = await self._some_ticks(index, tick, carry, speakers)
             tick += ticks
@@ -186,7 +189,9 @@ class Execution:
             ended = tick % self.simulation.plan.ticks_per_generation == 0
             self._save(f"replicate-{index}", tick, carry, speakers.state, force=ended or late)
             self._stop_if(late and tick < self.total)
-        return self._intervene(index, tick, self._rewire(index, tick, carry), speakers)
+        carry = self._rewire(index, tick, carry)
+        await self._survey(index, tick, carry, speakers)
+        return self._intervene(index, tick, carry, speakers)
 
     async def _generation_begins(
         self, index: int, tick: int, carry: Carry, speakers: Speakers
@@ -265,6 +270,32 @@ class Execution:
         for slot, action in chosen.items():
             jax.tree.map(lambda rows, one, s=slot: rows.__setitem__(s, one), actions, action)
         return carry._replace(actions=jax.tree.map(jnp.asarray, actions))
+
+    async def _survey(self, index: int, tick: int, carry: Carry, speakers: Speakers) -> None:
+        """Ask what is due before a tick; neither minds nor the world notice."""
+        surveys = due(self.simulation.surveys, tick)
+        if not surveys:
+            return
+        assert self.desk is not None
+        moment = self._moment(carry)
+        moment.observation = jax.device_get(await self._on_device(self.machine.observe, carry))
+        before = speakers.state
+        rows = await take(
+            surveys,
+            interviewer=speakers,
+            gather=self.desk.gather,
+            moment=moment,
+            carry=carry,
+            population=self.simulation.population,
+            seed=self.simulation.seeds[index],
+            replicate=index,
+            tick=tick,
+            place=Place(int(carry.generation), int(carry.episode), int(carry.step)),
+            seen=bool(carry.begun) or tick in (0, self.total),
+        )
+        speakers.restore(before)
+        self.journal.add_events(rows)
+        self.journal.flush()
 
     def _moment(self, carry: Carry) -> Moment:
         host = jax.device_get(carry._replace(state=(), minds=(), accs=(), totals={}, outbox={}))

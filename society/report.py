@@ -8,6 +8,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from society.survey_table import survey_table
+
 __all__ = ["print_summary"]
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -36,6 +38,9 @@ def print_summary(console: Console, summary: Mapping[str, Any], target: str = ""
     if courses.row_count:
         console.print(courses)
         console.print()
+    surveys = survey_table(summary.get("surveys") or {})
+    if surveys is not None:
+        console.print(surveys)
     language = _language(summary.get("llm") or {})
     if language:
         console.print(language, highlight=False, soft_wrap=True)

@@ -17,6 +17,7 @@ from society.journal import Journal
 from society.recorder import RunFolder, digest, manifest_of
 from society.scenario import Scenario, load_resolved
 from society.statistics import summarise
+from society.surveys import tally
 
 __all__ = ["replay_run", "resume_run", "resume_scenario", "run_scenario"]
 
@@ -169,6 +170,10 @@ def _summary(
         },
         "wall_s": round(wall_s, 3),
     }
+    if simulation.surveys:
+        replicates = range(len(simulation.seeds))
+        events = [event for index in replicates for event in journal.events(index, "survey")]
+        summary["surveys"] = tally(events)
     if reason:
         summary["reason"] = reason
     if carries is None:

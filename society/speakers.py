@@ -19,6 +19,7 @@ from society.journal_rows import StoredEvent, StoredMessage
 from society.mailbox import Mailboxes
 from society.plan import Place
 from society.population import Group
+from society.surveys import Respondent
 from worlds.captions import Caption
 from worlds.policy import TextPolicy
 from worlds.types import Birth, Observation, Reply, Seat, Turn
@@ -185,6 +186,22 @@ class Speakers:
                 actions[slot] = reply.action
                 self._note(turn, reply, place)
         return actions
+
+    # ---- aside --------------------------------------------------------------------------
+
+    def respondent(self, slot: int, moment: Moment, *, seen: bool) -> Respondent | None:
+        """The language agent in a slot, for questions that it will not remember."""
+        if slot not in self._minds:
+            return None
+        row = None
+        if seen and moment.observation is not None:
+            row = jax.tree.map(lambda leaf: leaf[slot], moment.observation.view)
+        caption, seat = self._caption(slot, moment), self._seat(slot, moment)
+        return Respondent(self._policy(slot), self._minds[slot], seat, caption, row)
+
+    def ask_for(self, slot: int, moment: Moment, place: Place) -> Any:
+        """How the agent in a slot asks its model."""
+        return self._ask(place, int(moment.uid[slot]), slot)
 
     def hear(self, outbox: Mapping[str, np.ndarray], moment: Moment, place: Place) -> None:
         """Bring the words that array policies said last to the language agents who hear them."""

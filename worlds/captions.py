@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from worlds.framing import Framing
+from worlds.probes import Probe
 from worlds.types import Seat
 
 __all__ = ["Caption", "Framing"]
@@ -51,6 +52,10 @@ class Caption(abc.ABC):
     @abc.abstractmethod
     def action(self, text: str, row: Any, seat: Seat) -> Any:
         """Read an action from a reply; raises ParseError with what was expected."""
+
+    def probes(self, seat: Seat) -> tuple[Probe, ...]:
+        """Questions about the rules with right answers, from the world's current parameters."""
+        return ()
 
     def describe(self, action: Any, row: Any, seat: Seat) -> str:
         """An action in words, for journals and playthroughs."""

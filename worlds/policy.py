@@ -90,3 +90,10 @@ class TextPolicy(abc.ABC):
     def legacy(self, mind: Any) -> str:
         """The text that an adviser passes on to newcomers."""
         return ""
+
+    def aside(self) -> "TextPolicy":
+        """The policy that answers for a mind when it is asked aside, as in a survey.
+
+        Its ``act`` gets a turn that only asks; the mind that comes out is thrown away.
+        """
+        return self
