@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from society.apprentices import make_learners
 from society.attributes import group_columns
 from society.carry import Carry, Parts, placed
 from society.channels import channel_plan
@@ -122,6 +123,7 @@ def build(scenario: Scenario) -> Simulation:
         selection=selection,
         transmission=transmission,
         channels=channels,
+        learners=make_learners(scenario, population, seen),
     )
     engine = Engine(
         plan=plan,

@@ -26,12 +26,16 @@ __all__ = [
 
 
 class Parts(NamedTuple):
-    """Components whose leaves may change without compiling anew; text policies are None."""
+    """Components whose leaves may change without compiling anew.
+
+    Text policies are None, as are the learners of groups that do not learn.
+    """
 
     policies: tuple[Any, ...]
     selection: Selection | None
     transmission: Transmission
     channels: Mapping[str, Any]
+    learners: tuple[Any, ...] = ()
 
 
 class Carry(NamedTuple):
@@ -48,6 +52,8 @@ class Carry(NamedTuple):
     totals: outcome name -> sum over this generation's finished episodes; count of those.
     accs: accumulators of the measures. keys: stream -> [2] uint32. refused: [G] int32.
     checksum: uint32 over state and minds at the last episode end.
+    learners: a Course per group (``society.learning``), None for those that do not learn; ()
+    where nobody does.
     """
 
     world: Any
@@ -74,6 +80,7 @@ class Carry(NamedTuple):
     keys: Mapping[str, Array]
     refused: Array
     checksum: Array
+    learners: tuple[Any, ...] = ()
 
 
 class Chunk(NamedTuple):

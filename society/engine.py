@@ -13,6 +13,7 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 
+from society import learning
 from society.breeding import choose, inherit, mask
 from society.carry import (
     Carry,
@@ -31,6 +32,7 @@ from society.channels import deliver, empty_outbox
 from society.contract import Measure, Moment
 from society.plan import Plan
 from society.population import Population
+from society.senses import percept_of, seats_of
 from worlds.random import fold, named
 from worlds.types import (
     Array,
@@ -75,6 +77,7 @@ class Engine:
         """The carry of a replicate before its first tick; jit-able."""
         groups = self.population.groups
         names = (*STREAMS, *(f"group/{group.name}" for group in groups))
+        names += learning.streams(parts, self.population)
         alive = jnp.asarray(self.population.alive())
         zero = jnp.int32(0)
         carry = Carry(
@@ -109,7 +112,7 @@ class Engine:
         if self.needs_reward:
             totals["reward"] = jnp.zeros(self.population.num_slots)
         slices = self.population.slices()
-        return carry._replace(
+        carry = carry._replace(
             state=state,
             minds=tuple(self._mind(parts, carry, root, index) for index in range(len(groups))),
             actions=world.noop() if self.population.text_groups else (),
@@ -117,22 +120,11 @@ class Engine:
             totals=jax.tree.map(jnp.zeros_like, totals),
             accs=tuple(measure.begin(world, slices) for measure in self.measures),
         )
+        return carry._replace(learners=learning.begin_courses(self, parts, carry, root))
 
     def seats(self, parts: Parts, carry: Carry, index: int) -> Seats:
         """What the policy of a group is told about its place."""
-        group = self.population.groups[index]
-        return Seats(
-            num=group.size,
-            start=group.start,
-            world=placed(carry),
-            action_space=self.spaces[index][0],
-            observation_space=self.spaces[index][1],
-            attributes={
-                name: column for name, column in group.columns.items() if column.dtype.kind in "bif"
-            },
-            channels={name: channel.size for name, channel in parts.channels.items()},
-            fixed=self.fixed,
-        )
+        return seats_of(self, parts, carry, index)
 
     # ---- one tick -----------------------------------------------------------------
 
@@ -224,7 +216,7 @@ class Engine:
         """
         observation = self.observe(carry)
         observation = observation._replace(acting=jnp.zeros_like(observation.acting))
-        _, minds, outbox = self._decide(parts, carry, observation, turn)
+        _, minds, outbox, _ = self._decide(parts, carry, observation, turn)
         return self._hush(parts, carry._replace(minds=minds, outbox=outbox))
 
     # ---- parts of a tick ------------------------------------------------------------
@@ -246,10 +238,10 @@ class Engine:
         if not self.population.text_groups:
             for turn in range(self.plan.talk_turns):
                 carry = self.talk(parts, carry, jnp.int32(turn))
-        world = placed(carry)
+        world, before = placed(carry), carry
         observation = self.observe(carry)
         turn = jnp.int32(self.plan.talk_turns)
-        action, minds, outbox = self._decide(parts, carry, observation, turn)
+        action, minds, outbox, seen = self._decide(parts, carry, observation, turn)
         key = fold(carry.keys["world"], carry.generation, carry.episode, carry.step)
         state, transition = world.step(key, carry.state, action)
         frozen = jnp.bool_(False)
@@ -263,28 +255,38 @@ class Engine:
             carry = carry._replace(over=over)
         carry = self._accumulate(parts, carry, observation, action, transition, frozen)
         carry = self._hush(parts, carry._replace(state=state, minds=minds, outbox=outbox))
-        return self._forget_actions(world, carry), transition.metrics, frozen
+        metrics = transition.metrics
+        if carry.learners:
+            ends = self._ends(carry._replace(step=carry.step + 1, within=carry.within + 1))
+            now = learning.Now(seen, before, transition, ends, frozen)
+            carry = learning.record(self, parts, carry, now)
+            metrics = {**metrics, **learning.metrics_of(self, carry)}
+        return self._forget_actions(world, carry), metrics, frozen
 
     def _decide(
         self, parts: Parts, carry: Carry, observation: Observation, turn: Array
-    ) -> tuple[Any, tuple[Mind, ...], Mapping[str, Array]]:
+    ) -> tuple[Any, tuple[Mind, ...], Mapping[str, Array], tuple[Any, ...]]:
         inbox = self._inbox(parts, carry, turn)
         actions: list[Any] = []
         minds: list[Mind] = []
         sent: list[Mapping[str, Array]] = []
+        seen: list[tuple[Percept, Decision] | None] = []
         for index, group in enumerate(self.population.groups):
             if group.is_text:
                 actions.append(jax.tree.map(lambda x, rows=group.rows: x[rows], carry.actions))
                 minds.append(carry.minds[index])
                 sent.append({name: box[group.rows] for name, box in carry.pending.items()})
+                seen.append(None)
                 continue
-            decision = self._act(parts, carry, index, observation, inbox, turn)
+            percept = percept_of(self, carry, index, observation, inbox, turn)
+            decision = self._act(parts, carry, index, percept, turn)
+            seen.append((percept, decision))
             actions.append(decision.action)
             minds.append(carry.minds[index]._replace(memory=decision.memory))
             silence = empty_outbox(parts.channels, group.size)
             sent.append({**silence, **decision.outbox})
         outbox = {name: join([box[name] for box in sent]) for name in carry.outbox}
-        return join(actions), tuple(minds), outbox
+        return join(actions), tuple(minds), outbox, tuple(seen)
 
     def _hush(self, parts: Parts, carry: Carry) -> Carry:
         """What text groups said has been sent; they are silent until they say more."""
@@ -300,30 +302,11 @@ class Engine:
         return deliver(parts.channels, carry.outbox, carry.graph, carry.alive, key)
 
     def _act(
-        self,
-        parts: Parts,
-        carry: Carry,
-        index: int,
-        observation: Observation,
-        inbox: Mapping[str, Array],
-        turn: Array,
+        self, parts: Parts, carry: Carry, index: int, percept: Percept, turn: Array
     ) -> Decision:
-        group = self.population.groups[index]
-        rows = group.rows
-        first = jnp.broadcast_to(carry.step == 0, (group.size,))
-        if carry.world.births:
-            first = first | carry.newborn[rows]
-        first = first & (turn == 0)
-        percept = Percept(
-            view=jax.tree.map(lambda x: x[rows], observation.view),
-            alive=observation.alive[rows],
-            acting=observation.acting[rows],
-            first=first,
-            legal=None if observation.legal is None else observation.legal[rows],
-            inbox={name: box[rows] for name, box in inbox.items()},
-        )
+        name = self.population.groups[index].name
         clock = (carry.generation, carry.episode, carry.step, turn)
-        key = fold(carry.keys[f"group/{group.name}"], *clock)
+        key = fold(carry.keys[f"group/{name}"], *clock)
         return parts.policies[index].act(key, carry.minds[index], percept)
 
     def _accumulate(

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from society import learning
 from society.build import Simulation, situation_of
 from society.carry import Carry, placed
 from society.checkpoint import newest_sound, restore_tree, save_tree, write_checkpoint
@@ -36,6 +37,7 @@ __all__ = ["Execution", "Progress", "Stopped"]
 
 CHECKPOINT_EVERY_S = 20.0
 CHUNK_TARGET_S = 0.5
+FLUSH_EVERY_S = 0.25
 
 
 class Progress(Protocol):
@@ -79,7 +81,7 @@ class Execution:
         self.total = self.simulation.plan.total
         self.done: dict[int, int] = {}
         self.speakers: dict[int, Speakers] = {}
-        self._saved = time.monotonic()
+        self._saved = self._flushed = time.monotonic()
 
     def run(self, *, resume: bool) -> list[Carry]:
         """Execute to the end; returns the final carry of every replicate."""
@@ -106,11 +108,12 @@ class Execution:
             carries, chunks = self.machine.advance(carries, ticks)
             for replicate, chunk in enumerate(split(chunks, replicates)):
                 self._record(replicate, chunk, ticks)
-            self.journal.flush()
+            self._flush_now_and_then()
             tick += ticks
+            carries = self.machine.learn(carries, learning.due(self.simulation.parts, tick))
             self.done[0] = tick
             spent = max(time.monotonic() - began, 1e-6)
-            size = int(np.clip(size * CHUNK_TARGET_S / spent, 1, 4 * size))
+            size = min(int(np.clip(ticks * CHUNK_TARGET_S / spent, 1, 4 * size)), self.total)
             self._report(tick, int(carries.generation[0]))
             late = self._late()
             self._save("replicates", tick, carries, {}, force=late)
@@ -119,10 +122,17 @@ class Execution:
         host = jax.device_get(carries)
         return [unstack(host, index) for index in range(replicates)]
 
+    def _flush_now_and_then(self) -> None:
+        """Short chunks (learners' boundaries) must not each wait for the disk."""
+        if time.monotonic() - self._flushed > FLUSH_EVERY_S:
+            self.journal.flush()
+            self._flushed = time.monotonic()
+
     def _next_need(self, tick: int) -> int:
         """The next tick at which the host has something to do."""
         happenings = (*self.simulation.interventions, *self.simulation.surveys)
         needs = [t for event in happenings for t in event.ticks if t > tick]
+        needs += learning.reads_boundaries(self.simulation.parts, tick)
         rewire = self.simulation.rewiring
         if rewire is not None:
             needs.append((tick // rewire.every + 1) * rewire.every)
@@ -232,6 +242,9 @@ class Execution:
         carry, chunk = await self._on_device(self.machine.some, carry, ticks)
         self._record(index, jax.device_get(chunk), ticks)
         self.journal.flush()
+        learners = learning.due(self.simulation.parts, tick + ticks)
+        if learners:
+            carry = await self._on_device(self.machine.learn_one, carry, learners)
         return carry, ticks
 
     def _quiet_ticks(self, tick: int, step: int) -> int:

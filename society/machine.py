@@ -14,6 +14,7 @@ import numpy as np
 
 from society.build import Simulation, roots
 from society.carry import Carry, Chunk
+from society.learning import learn
 from worlds.types import Array, Observation
 
 __all__ = ["Machine", "stack", "unstack"]
@@ -44,6 +45,16 @@ class Machine:
         self._talk = jax.jit(engine.talk)
         self._renew = jax.jit(lambda parts, carry: engine.renew(parts, carry))
         self._some = jax.jit(engine.advance)
+        self._learn = jax.jit(
+            lambda parts, carries, groups: across(
+                lambda carry: learn(engine, parts, carry, groups), carries
+            ),
+            static_argnums=2,
+            donate_argnums=1,
+        )
+        self._learn_one = jax.jit(
+            lambda parts, carry, groups: learn(engine, parts, carry, groups), static_argnums=2
+        )
 
     def start(self, replicates: Sequence[int]) -> Carry:
         """The carries of replicates before their first tick, stacked [R, ...]."""
@@ -74,6 +85,14 @@ class Machine:
     def some(self, carry: Carry, ticks: int) -> tuple[Carry, Chunk]:
         """Some ticks of one replicate, with the actions that its text groups decided."""
         return self._some(self.parts, carry, jnp.int32(ticks))
+
+    def learn(self, carries: Carry, groups: tuple[int, ...]) -> Carry:
+        """Let groups of every replicate learn; the carries given are consumed."""
+        return self._learn(self.parts, carries, groups) if groups else carries
+
+    def learn_one(self, carry: Carry, groups: tuple[int, ...]) -> Carry:
+        """Let groups of one replicate learn."""
+        return self._learn_one(self.parts, carry, groups) if groups else carry
 
     @functools.cached_property
     def metric_names(self) -> tuple[str, ...]:

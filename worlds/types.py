@@ -168,6 +168,7 @@ class Seats(NamedTuple):
     num: number of rows n. start: first slot of the group. world: the world it will play.
     action_space, observation_space: of its rows (all alike). attributes: name -> array [n].
     channels: name -> width (vector) or vocabulary size (words) of the numeric channels.
+    words: names of those among them that carry words.
     fixed: True where nothing in the run changes what a row inherited (no selection, births
       or swaps), so that policies may specialise on it.
     """
@@ -179,6 +180,7 @@ class Seats(NamedTuple):
     observation_space: Any = None
     attributes: Mapping[str, Any] = {}
     channels: Mapping[str, int] = {}
+    words: tuple[str, ...] = ()
     fixed: bool = False
 
 

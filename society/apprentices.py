@@ -1,0 +1,45 @@
+"""Learners of a scenario: built, fitted to the policies that they train, and checked."""
+
+from typing import Any
+
+from society.population import Population
+from worlds.policy import ArrayPolicy
+from worlds.types import Seats
+
+__all__ = ["make_learners"]
+
+
+def make_learners(scenario: Any, population: Population, world: Any) -> tuple[Any, ...]:
+    """The learner of every group, None for those that do not learn; () where nobody does.
+
+    Args:
+      world: with its graph and arrays, as checks see it.
+
+    Raises:
+      ScenarioError: A learner does not fit its policy or the world.
+    """
+    learners = [_make(scenario, group, world) for group in population.groups]
+    return tuple(learners) if any(learner is not None for learner in learners) else ()
+
+
+def _make(scenario: Any, group: Any, world: Any) -> Any:
+    spec = scenario.groups[group.name].learner
+    if spec is None:
+        return None
+    with scenario.locating(f"groups.{group.name}.learner"):
+        if not isinstance(group.policy, ArrayPolicy):
+            raise ValueError(
+                f"{type(group.policy).__name__} reads and writes texts, which no learner trains; "
+                "leave learner out, or choose a network as the policy"
+            )
+        learner = spec.build(policy=group.policy)
+        seats = Seats(
+            num=group.size,
+            start=group.start,
+            world=world,
+            action_space=world.action_space(group.start),
+            observation_space=world.observation_space(group.start),
+            attributes=group.columns,
+        )
+        learner.check(group.policy, seats)
+        return learner
