@@ -135,11 +135,17 @@ class Component:
         Args:
           operational: keep those that may change without changing a result.
         """
+        cls = self.load()
+        inner = self.params.get(getattr(cls, "wraps", ""))
+        if isinstance(inner, Component) and not operational:
+            return inner.resolved(operational=False)
         found: dict[str, Any] = {"use": self.use}
-        for param in params_of(self.load()):
+        for param in params_of(cls):
             if param.operational and not operational:
                 continue
             value = self.params.get(param.name, param.default)
+            if param.kind and isinstance(value, str | Mapping):
+                value = component_of(param.kind, value, self.context)
             if value is not None:
                 found[param.name] = plain_value(value, operational=operational)
         return found
@@ -229,7 +235,7 @@ def model_of(cls: type) -> type["Params"]:
     """Return the pydantic model of a class's parameters."""
     fields: dict[str, Any] = {}
     for index, param in enumerate(params_of(cls)):
-        leaf = Annotated[Component, Of(param.kind)] if param.kind else None
+        leaf = Annotated[Component, Of(param.kind, references=False)] if param.kind else None
         kind = typed(param.hint, param.meta, leaf)
         default = ... if param.required else _schema_default(param.default)
         about = Field(default, alias=param.name, description=param.help or None)

@@ -32,6 +32,7 @@ from llm_agents.backends.base import (
     hash_of,
     request_hash,
 )
+from llm_agents.memory_search import Recall, Remember, Row, Streams
 from society.desk_rows import (
     CallPlace,
     JournalLike,
@@ -42,52 +43,12 @@ from society.desk_rows import (
     stopping_error,
     stored_call,
 )
+from society.desk_seats import Search, Seat, Wait, current_seat
 from society.journal_rows import CallKey, Divergence
 
 __all__ = ["Asker", "Desk", "StoppedError"]
 
 _encode_loosely = json.JSONEncoder(sort_keys=True, default=str).encode
-
-
-class _Seat:
-    """The right to ask before the batch closes, held by one task or mind."""
-
-    __slots__ = ("desk", "gone", "held")
-
-    def __init__(self, desk: "Desk") -> None:
-        self.desk, self.held, self.gone = desk, True, False
-        desk._seats += 1
-
-    def release(self) -> None:
-        if self.held:
-            self.held = False
-            self.desk._seats -= 1
-
-    def take(self) -> None:
-        if not self.held and not self.gone:
-            self.held = True
-            self.desk._seats += 1
-
-    def leave(self) -> None:
-        self.release()
-        self.gone = True
-        self.desk._close_batch()
-
-
-_seat: contextvars.ContextVar[_Seat | None] = contextvars.ContextVar("seat", default=None)
-
-
-@dataclasses.dataclass(slots=True, eq=False)
-class _Wait:
-    """An await of one or several answers by one mind: its seat returns with the last one."""
-
-    seat: _Seat | None
-    left: int
-
-    def one_resolved(self) -> None:
-        self.left -= 1
-        if self.left == 0 and self.seat is not None:
-            self.seat.take()
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -101,7 +62,7 @@ class _Call:
     hash: str
     merge: str
     future: asyncio.Future
-    wait: _Wait
+    wait: Wait
 
 
 class Asker:
@@ -110,14 +71,31 @@ class Asker:
     Make one for each agent and place: a second one would number from 0 again.
     """
 
-    __slots__ = ("_backend", "_desk", "_ordinals", "_place", "_uid")
+    __slots__ = ("_backend", "_desk", "_memory", "_ordinals", "_place", "_uid")
 
-    def __init__(self, desk: "Desk", place: CallPlace, uid: int, backend: str) -> None:
+    def __init__(
+        self,
+        desk: "Desk",
+        place: CallPlace,
+        uid: int,
+        backend: str,
+        memory: tuple[Streams, int] | None = None,
+    ) -> None:
         self._desk, self._place, self._uid, self._backend = desk, place, uid, backend
+        self._memory = memory
         self._ordinals: dict[str, int] = {}
 
-    async def __call__(self, request: Request) -> Response:
-        """Ask once."""
+    async def __call__(self, request: Any) -> Any:
+        """Ask once: the model, or one's own memory."""
+        if request.__class__ is Recall or request.__class__ is Remember:
+            if self._memory is None:
+                raise RuntimeError(
+                    "this mind has no memory stream; its policy must make one in streams()"
+                )
+            streams, agent = self._memory
+            if isinstance(request, Remember):
+                return streams.remember(agent, request)
+            return await self._desk._recall(streams, agent, request)
         return (await self.many((request,)))[0]
 
     async def many(self, requests: Sequence[Request]) -> list[Response]:
@@ -153,30 +131,37 @@ class Desk:
         self._journal = journal
         self._seeds = tuple(seeds)
         self._offline = offline
-        self._seats = 0
+        self.held_seats = 0
         self._pending: dict[str, list[_Call]] = {}
+        self._searches: list[Search] = []
         self._asked: dict[tuple[str, str], list[_Call]] = {}
         self._arrived: list[tuple[list[_Call], Response | BaseException]] = []
         self._tasks: set[asyncio.Task] = set()
         self._stopped: BaseException | None = None
         self.batch_sizes: Counter[int] = Counter()
 
-    def asker(self, place: Sequence[int], uid: int, backend: str) -> Asker:
-        """Return the ``Ask`` of one agent at one place."""
+    def asker(
+        self,
+        place: Sequence[int],
+        uid: int,
+        backend: str,
+        memory: tuple[Streams, int] | None = None,
+    ) -> Asker:
+        """Return the ``Ask`` of one agent at one place; ``memory``: its streams and row."""
         if backend not in self._backends:
             known = ", ".join(sorted(self._backends)) or "none"
             raise ValueError(f"no backend is called {backend!r}; this desk has {known}")
-        return Asker(self, CallPlace(*place), uid, backend)
+        return Asker(self, CallPlace(*place), uid, backend, memory)
 
     @asynccontextmanager
     async def seat(self) -> AsyncIterator[None]:
         """Hold a seat: no batch closes while this task may still ask."""
-        seat = _Seat(self)
-        token = _seat.set(seat)
+        seat = Seat(self)
+        token = current_seat.set(seat)
         try:
             yield
         finally:
-            _seat.reset(token)
+            current_seat.reset(token)
             seat.leave()
 
     async def gather(self, minds: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
@@ -188,8 +173,8 @@ class Desk:
         """
         if not minds:
             return []
-        caller = _seat.get()
-        wait = _Wait(caller, len(minds))
+        caller = current_seat.get()
+        wait = Wait(caller, len(minds))
         tasks = [self._seated(mind, wait) for mind in minds]
         if caller is not None:
             caller.release()
@@ -217,6 +202,9 @@ class Desk:
         self._pending.clear()
         for call in pending:
             _fail(call, self._refusal())
+        searches, self._searches = self._searches, []
+        for search in searches:
+            _fail(search, self._refusal())
 
     async def drain(self) -> None:
         """Wait until everything that was asked has arrived and is stored."""
@@ -232,13 +220,44 @@ class Desk:
         for backend in self._backends.values():
             await backend.aclose()
 
+    # ---- remembering --------------------------------------------------------------------
+
+    async def _recall(self, streams: Streams, agent: int, recall: Recall) -> list[list[Row]]:
+        if self._stopped is not None:
+            raise self._refusal()
+        wait = Wait(current_seat.get(), 1)
+        future = asyncio.get_running_loop().create_future()
+        self._searches.append(Search(streams, agent, recall, future, wait))
+        if wait.seat is not None:
+            wait.seat.release()
+        self.close_batch()
+        return await future
+
+    def _search(self) -> None:
+        """Search everybody's memory, one matrix product for each group."""
+        searches, self._searches = self._searches, []
+        groups: dict[int, list[Search]] = {}
+        for search in searches:
+            groups.setdefault(id(search.streams), []).append(search)
+        for group in groups.values():
+            try:
+                found = group[0].streams.search([(one.agent, one.recall) for one in group])
+            except Exception as error:
+                for search in group:
+                    _fail(search, error)
+                continue
+            for search, rows in zip(group, found, strict=True):
+                search.wait.one_resolved()
+                if not search.future.done():
+                    search.future.set_result(rows)
+
     # ---- asking -------------------------------------------------------------------------
 
     async def _ask(self, name: str, keyed: Sequence[tuple[CallKey, Request]]) -> list[Response]:
         if self._stopped is not None:
             raise self._refusal()
         known: list[Response | None] = []
-        wait = _Wait(_seat.get(), 0)
+        wait = Wait(current_seat.get(), 0)
         futures: list[asyncio.Future] = []
         loop = asyncio.get_running_loop()
         for key, request in keyed:
@@ -259,7 +278,7 @@ class Desk:
             return known  # type: ignore[return-value]
         if wait.seat is not None:
             wait.seat.release()
-        self._close_batch()
+        self.close_batch()
         answers = iter([await future for future in futures])
         return [response if response is not None else next(answers) for response in known]
 
@@ -299,8 +318,15 @@ class Desk:
         else:
             self._pending.setdefault(call.backend, []).append(call)
 
-    def _close_batch(self) -> None:
-        if self._seats > 0 or not self._pending:
+    def close_batch(self) -> None:
+        """Send what is pending, where nobody may still ask."""
+        if self.held_seats > 0:
+            return
+        if self._searches:
+            self._search()  # whoever found something sits again, and may ask
+            if self.held_seats > 0:
+                return
+        if not self._pending:
             return
         pending, self._pending = self._pending, {}
         for name, calls in pending.items():
@@ -379,7 +405,7 @@ class Desk:
             self.stop(failed[0][1])
         for call, error in failed:
             _fail(call, error)
-        self._close_batch()
+        self.close_batch()
 
     def _split(self, group: list[_Call], outcome: Response | BaseException) -> list[_Call]:
         """Keep the calls that an answer is for.
@@ -399,11 +425,11 @@ class Desk:
                 self._submit(call)
         return [call for call in group if call.hash == first.hash]
 
-    def _seated(self, mind: Coroutine[Any, Any, Any], wait: _Wait) -> asyncio.Task:
+    def _seated(self, mind: Coroutine[Any, Any, Any], wait: Wait) -> asyncio.Task:
         """Start a mind on a seat of its own; when the last one ends the caller sits again."""
-        seat = _Seat(self)
+        seat = Seat(self)
         context = contextvars.copy_context()
-        context.run(_seat.set, seat)
+        context.run(current_seat.set, seat)
         task = asyncio.get_running_loop().create_task(mind, context=context)
 
         def ended(task: asyncio.Task) -> None:
@@ -422,7 +448,7 @@ class Desk:
         return StoppedError(f"the desk has stopped: {self._stopped}")
 
 
-def _fail(call: _Call, error: BaseException) -> None:
+def _fail(call: "_Call | Search", error: BaseException) -> None:
     call.wait.one_resolved()
     if not call.future.done():
         call.future.set_exception(anew(error))

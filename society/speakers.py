@@ -5,6 +5,7 @@ checkpoint stores. Every question goes through the desk.
 """
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -57,6 +58,12 @@ class Speakers:
             if hasattr(channel, "vocabulary")
         }
         self.turns = 0
+        self.left_out: Counter[str] = Counter()
+        self._streams = {
+            group.name: streams
+            for group in simulation.population.text_groups
+            if (streams := group.policy.streams(group.size)) is not None
+        }
         population = simulation.population
         self._text_slots = frozenset(
             slot for group in population.text_groups for slot in range(group.start, group.stop)
@@ -74,13 +81,22 @@ class Speakers:
     def state(self) -> dict[str, Any]:
         """Everything that is not on the device, as plain values."""
         minds = {str(slot): mind for slot, mind in sorted(self._minds.items())}
-        return {"minds": minds, "mail": self.mail.state, "turns": self.turns}
+        return {
+            "minds": minds,
+            "mail": self.mail.state,
+            "turns": self.turns,
+            "left_out": dict(sorted(self.left_out.items())),
+            "streams": {name: streams.state for name, streams in self._streams.items()},
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from what ``state`` once was."""
         self._minds = {int(slot): mind for slot, mind in state["minds"].items()}
         self.mail.restore(state["mail"])
         self.turns = int(state["turns"])
+        self.left_out = Counter(state["left_out"])
+        for name, held in state["streams"].items():
+            self._streams[name].restore(held)
 
     # ---- births -----------------------------------------------------------------------
 
@@ -182,6 +198,9 @@ class Speakers:
         for slot, turn, (reply, mind) in zip(slots, turns, answers, strict=True):
             self._minds[slot] = mind
             self._post(slot, turn, reply, moment, place)
+            for name, count in reply.notes.items():
+                if name.endswith("_left_out"):
+                    self.left_out[name] += count
             if not talking:
                 actions[slot] = reply.action
                 self._note(turn, reply, place)
@@ -286,6 +305,10 @@ class Speakers:
         if reply.fallback:
             data = {"action": np.asarray(reply.action).tolist(), **dict(reply.notes)}
             self._journal.add_events([self._event(place, "fallback", turn.seat.uid, data)])
+        if reply.events:
+            uid = turn.seat.uid
+            events = [self._event(place, kind, uid, data) for kind, data in reply.events.items()]
+            self._journal.add_events(events)
 
     # ---- small things -----------------------------------------------------------------
 
@@ -309,9 +332,12 @@ class Speakers:
         return policy
 
     def _ask(self, place: Place, uid: int, slot: int) -> Any:
-        backend = getattr(self._group(slot).policy, "backend", None)
+        group = self._group(slot)
+        backend = getattr(group.policy, "backend", None)
         name = backend or self._simulation.default_backend
-        return self._desk.asker((self._replicate, *place.clock), uid, name)
+        streams = self._streams.get(group.name)
+        memory = None if streams is None else (streams, slot - group.start)
+        return self._desk.asker((self._replicate, *place.clock), uid, name, memory)
 
     def _seat(self, slot: int, moment: Moment) -> Seat:
         group = self._group(slot)

@@ -91,6 +91,10 @@ class TextPolicy(abc.ABC):
         """The text that an adviser passes on to newcomers."""
         return ""
 
+    def streams(self, num_minds: int) -> Any:
+        """Where a group's minds keep texts that they search by asking; None = nowhere."""
+        return None
+
     def aside(self) -> "TextPolicy":
         """The policy that answers for a mind when it is asked aside, as in a survey.
 

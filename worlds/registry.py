@@ -34,6 +34,8 @@ KINDS = (
     "intervention",
     "measure",
     "distribution",
+    "memory",
+    "embedding",
 )
 PACKAGES = ("worlds", "rl_agents", "llm_agents", "society")
 

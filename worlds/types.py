@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 
+from worlds.framing import Framing
 from worlds.tree import pytree
 
 __all__ = [
@@ -64,6 +65,7 @@ class Transition(NamedTuple):
     truncated: [N] bool, the episode was cut by a limit that is not part of the rules.
     parents: [N, P] int32 slots of the newborn's parents, -1 = none; None in worlds without births.
     metrics: name -> scalar (or small fixed-shape array) that the recorder keeps.
+    refused: [N] bool slots that would have given birth but found no free slot, or None.
     """
 
     reward: Array
@@ -71,6 +73,7 @@ class Transition(NamedTuple):
     truncated: Array
     parents: Array | None = None
     metrics: Mapping[str, Array] = {}
+    refused: Array | None = None
 
 
 class Percept(NamedTuple):
@@ -225,6 +228,8 @@ class Turn:
     parse: text -> action, raising ParseError. fallback: the action taken when nothing parses.
     inbox: messages since the last turn, oldest first. talk: channels that it may write to now.
     vocabulary: the words of those among them on which only certain words can be said.
+    hearers: of channels that are addressed, whom one can speak to: name -> uid.
+    others: what the others did last, each as one of the options; None where nobody can tell.
     acting: False in a talk turn, where only messages count.
     """
 
@@ -241,6 +246,10 @@ class Turn:
     vocabulary: Mapping[str, tuple[str, ...]] = dataclasses.field(
         default_factory=dict[str, tuple[str, ...]]
     )
+    hearers: Mapping[str, Mapping[str, int]] = dataclasses.field(
+        default_factory=dict[str, Mapping[str, int]]
+    )
+    others: tuple[str, ...] | None = None
     acting: bool = True
     first: bool = False
     generation: int = 0
@@ -251,12 +260,17 @@ class Turn:
 
 @dataclasses.dataclass(frozen=True)
 class Reply:
-    """What a text policy answers: an action, drafts of messages, and whether it is the fallback."""
+    """What a text policy answers: an action, drafts of messages, and whether it is the fallback.
+
+    notes: how it went; kept with a fallback, and counts named ``..._left_out`` are summed up.
+    events: what the journal should hold of this turn, kind -> data.
+    """
 
     action: Any
     messages: tuple[Draft, ...] = ()
     fallback: bool = False
     notes: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
+    events: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,6 +279,7 @@ class Birth:
 
     parents: uids of the models. texts: what transmission passes on, one text per model.
     rules: how the world works for this seat. generation: of the newborn.
+    framing: how the world is told to this seat, where the scenario says.
     """
 
     seat: Seat
@@ -273,3 +288,4 @@ class Birth:
     texts: Sequence[str] = ()
     rules: str = ""
     inherited: Any = None
+    framing: Framing | None = None

@@ -6,7 +6,8 @@ import pytest
 
 from llm_agents.backends.base import BackendError, Response
 from llm_agents.backends.mock import Mock
-from llm_agents.chat import Chat, ContextBudget, Memory, Sampling
+from llm_agents.chat import Chat, ContextBudget, Sampling
+from llm_agents.memory import Window
 from llm_agents.parsing import answer_part, message_part, strategy_sentence, without_message
 from llm_agents.prompting import PromptError, Prompts, shortened
 from llm_agents.scripted import FixedReply
@@ -230,7 +231,7 @@ def test_scored_options_and_channels_of_words_are_asked_apart():
 
 
 def test_the_window_holds_the_latest_turns_of_an_episode():
-    policy, mind = Chat(memory=Memory(turns=2)), None
+    policy, mind = Chat(memory=Window(turns=2)), None
     for step in range(4):
         turn = game_turn(text=f"Round {step}.", step=step, first=step == 0)
         _, mind, ask = play(policy, turn, "J", mind=mind)
@@ -255,7 +256,7 @@ def test_talk_and_act_of_one_step_are_one_memory():
 
 
 def test_prompts_do_not_grow_without_bound_and_say_what_is_missing():
-    policy = Chat(context=ContextBudget(history=500, inbox=300, entry=100))
+    policy = Chat(context=ContextBudget(history=125, inbox=75, entry=25))
     mind = None
     sizes = []
     for step in range(60):

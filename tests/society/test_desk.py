@@ -398,7 +398,7 @@ def test_an_error_in_one_mind_is_raised_and_ends_the_others():
 
     with pytest.raises(ZeroDivisionError, match="a mind broke"):
         run(main())
-    assert table._seats == 0
+    assert table.held_seats == 0
 
 
 def test_a_journal_that_cannot_write_stops_the_run_before_an_answer_is_used():
@@ -425,7 +425,7 @@ def test_cancelling_leaves_no_seat_taken():
         with pytest.raises(asyncio.CancelledError):
             await task
         await asyncio.sleep(0)
-        return table._seats
+        return table.held_seats
 
     assert run(main()) == 0
 

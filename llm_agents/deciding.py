@@ -1,0 +1,134 @@
+"""From a turn to an action: asking, reading, asking again, and settling among samples."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from llm_agents.backends.base import Response
+from llm_agents.parsing import answer_part, labelled, without_message
+from llm_agents.safety import one_line
+from llm_agents.talking import inline_channel, inline_drafts, names_of
+from llm_agents.view import View
+from worlds.policy import Ask
+from worlds.types import Draft, ParseError, Reply, Turn
+
+__all__ = ["IN_ONE_REPLY", "Decided", "Reasoning", "decide", "settled"]
+
+Reasoning = Literal["direct", "justify", "cot", "scot", "bdi"]
+IN_ONE_REPLY = ("justify", "cot", "bdi")
+ANSWER_LINE = "answer_line"
+ATTITUDES = ("belief", "desire", "intention")
+
+
+class Decided(NamedTuple):
+    """A decision: the reply without messages, what was said, messages, beliefs."""
+
+    reply: Reply
+    said: str = ""
+    drafts: tuple[Draft, ...] = ()
+    attitudes: dict[str, str] | None = None
+
+
+class _Read(NamedTuple):
+    action: Any
+    problem: str
+    response: Response
+
+
+async def decide(
+    ask: Ask, view: View, reasoning: Reasoning, samples: int = 1, prediction: str = ""
+) -> Decided:
+    """Ask for the action until it can be read; then the world's fallback is taken."""
+    turn, questions = view.turn, view.questions
+    thinks = reasoning in IN_ONE_REPLY
+    scored = turn.options is not None and not thinks
+    template = reasoning if thinks else "direct"
+    channel = inline_channel(turn) if thinks else ""
+    names = names_of(turn, channel)
+    given: dict[str, Any] = {
+        "question": turn.question,
+        "options": turn.options or (),
+        "hint": turn.answer_hint,
+    }
+    if thinks:
+        given |= {"talk": (channel,) if channel else (), "names": names}
+    messages = view.messages(questions.prompts.render_again(template, **given), prediction)
+    form = ANSWER_LINE if thinks else ""
+    context = view.context("act", form=form, talk=channel, reasoning=reasoning, names=names)
+    notes: dict[str, Any] = view.notes | ({"prediction": prediction} if prediction else {})
+    options = turn.options if scored else None
+    for reasks in range(questions.max_reasks + 1):
+        request = questions.request(messages, "act", context, options)
+        if samples > 1 and not reasks:
+            read = [_read(turn, r) for r in await ask.many([request] * samples)]
+        else:
+            read = [_read(turn, await ask(request))]
+        good = [one for one in read if not one.problem]
+        if good:
+            chosen, agreed = settled([one.action for one in good])
+            notes |= {"reasks": reasks} if reasks else {}
+            notes |= {"agreement": agreed / len(read)} if len(read) > 1 else {}
+            return _decided(good[chosen], turn, channel, notes, reasoning)
+        response, problem = read[-1].response, read[-1].problem
+        messages = questions.again(
+            messages, response, problem, form=form, options=turn.options, hint=turn.answer_hint
+        )
+        notes |= {"problem": problem, "reply": one_line(response.text, 200)}
+    notes["reasks"] = questions.max_reasks
+    return Decided(Reply(turn.fallback, fallback=True, notes=notes))
+
+
+def settled(actions: Sequence[Any]) -> tuple[int, int]:
+    """Which of several actions is taken, and how many of them are equal to it.
+
+    The most frequent one, the first among equals. Where no two numbers are equal, the
+    middle one (of an even count, the lower).
+
+    Source: Wang et al. (2023), "Self-consistency improves chain of thought reasoning in
+    language models", arXiv:2203.11171 (majority; the middle number is ours).
+
+    >>> settled([3, 1, 3]), settled([5.0, 1.0, 2.0])
+    ((0, 2), (2, 1))
+    """
+    keys = [(np.asarray(action).tobytes(), str(np.asarray(action).dtype)) for action in actions]
+    counts = Counter(keys)
+    best = max(counts.values())
+    if best == 1 and len(actions) > 2 and all(_is_real(action) for action in actions):
+        order = sorted(range(len(actions)), key=lambda index: float(actions[index]))
+        return order[(len(order) - 1) // 2], 1
+    return next(index for index, key in enumerate(keys) if counts[key] == best), best
+
+
+def _is_real(action: Any) -> bool:
+    return np.ndim(action) == 0 and np.asarray(action).dtype.kind == "f"
+
+
+def _decided(
+    read: _Read, turn: Turn, channel: str, notes: dict[str, Any], reasoning: Reasoning
+) -> Decided:
+    text = read.response.text
+    said = one_line(answer_part(text) or text, 200)
+    drafts = inline_drafts(turn, channel, text) if channel else ()
+    attitudes = None
+    if reasoning == "bdi":
+        found = labelled(text, *ATTITUDES)
+        attitudes = {name: one_line(found[name], 300) for name in ATTITUDES if name in found}
+    return Decided(Reply(read.action, notes=notes), said, drafts, attitudes)
+
+
+def _read(turn: Turn, response: Response) -> _Read:
+    """The action, or what is wrong with the reply."""
+    if response.error is not None and response.choice is None:
+        kind = response.error.kind
+        said = {"empty": "it was empty", "refused": "it was refused"}
+        none = f"it is none of the options: {one_line(response.text, 80)}"
+        return _Read(None, said.get(kind, none), response)
+    text = response.text
+    if response.choice is not None and turn.options:
+        text = turn.options[response.choice]
+    try:
+        return _Read(turn.parse(without_message(text)), "", response)
+    except ParseError as error:
+        return _Read(None, str(error) or "it could not be read", response)

@@ -1,0 +1,95 @@
+"""How a policy words what it asks: templates, sampling, and how long each part may be."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from llm_agents.backends.base import ChatMessage, Request, Response
+from llm_agents.prompting import Prompts
+from llm_agents.safety import one_line
+from worlds.text_safety import neutralise
+from worlds.tree import doc_field
+
+__all__ = ["CHARS_PER_TOKEN", "ContextBudget", "Questions", "Sampling"]
+
+CHARS_PER_TOKEN = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """How answers are drawn; belongs to the policy, so another server changes nothing."""
+
+    temperature: float = doc_field(0.7, "0 takes the most probable words", ge=0)
+    max_tokens: int = doc_field(300, "longest answer", ge=1)
+    top_p: float = doc_field(1.0, "share of probability that words are drawn from", gt=0, le=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class ContextBudget:
+    """Most tokens of each part of a prompt; the oldest entries go first, and are counted.
+
+    A token is taken to be four characters, so that a prompt does not depend on the backend.
+    """
+
+    history: int = doc_field(1500, "earlier turns", ge=0)
+    memories: int = doc_field(1000, "memories that were found", ge=0)
+    inbox: int = doc_field(1000, "messages received", ge=0)
+    advice: int = doc_field(1500, "strategies of others, read at birth", ge=0)
+    entry: int = doc_field(375, "one remembered turn, or one text of another agent", ge=1)
+
+    def chars(self, part: str) -> int:
+        """Most characters of a part."""
+        return CHARS_PER_TOKEN * getattr(self, part)
+
+
+@dataclasses.dataclass(frozen=True)
+class Questions:
+    """Makes requests from templates.
+
+    max_reasks: further questions after a reply that cannot be read.
+    """
+
+    prompts: Prompts
+    sampling: Sampling
+    budget: ContextBudget
+    max_reasks: int
+
+    def messages(self, mind: Mapping[str, Any], rules: str, user: str) -> tuple[ChatMessage, ...]:
+        """A conversation that begins: who one is and how the world works, then a text."""
+        system = self.prompts.render_again("system", persona=mind["persona"], rules=rules)
+        return (ChatMessage("system", system), ChatMessage("user", user))
+
+    def request(
+        self,
+        messages: tuple[ChatMessage, ...],
+        purpose: str,
+        context: Mapping[str, Any],
+        options: tuple[str, ...] | None = None,
+    ) -> Request:
+        """A request with the policy's sampling; ``context`` is for scripted backends."""
+        return Request(
+            messages=messages,
+            purpose=purpose,
+            options=options,
+            max_tokens=self.sampling.max_tokens,
+            temperature=self.sampling.temperature,
+            top_p=self.sampling.top_p,
+            context=context,
+        )
+
+    def again(
+        self,
+        messages: tuple[ChatMessage, ...],
+        response: Response,
+        problem: str,
+        *,
+        form: str = "",
+        options: tuple[str, ...] | None = None,
+        hint: str = "",
+    ) -> tuple[ChatMessage, ...]:
+        """The same question with the unusable reply and what was wrong; only the last one."""
+        asked = self.prompts.render(
+            "reask", problem=one_line(problem), options=options or (), hint=hint, form=form
+        )
+        said = neutralise(response.text)[: self.budget.chars("entry")].strip() or "(no answer)"
+        return (*messages[:2], ChatMessage("assistant", said), ChatMessage("user", asked))

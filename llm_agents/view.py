@@ -1,0 +1,82 @@
+"""What an agent knows in a turn, put together once for all that it is asked."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from llm_agents.backends.base import ChatMessage
+from llm_agents.memory import Recollection
+from llm_agents.prompting import shortened
+from llm_agents.questions import Questions
+from worlds.messages import render_messages
+from worlds.text_safety import defuse
+from worlds.types import Turn
+
+__all__ = ["View"]
+
+
+class View:
+    """A mind at one turn, as prompts show it."""
+
+    def __init__(
+        self, questions: Questions, mind: Mapping[str, Any], turn: Turn, found: Recollection
+    ) -> None:
+        self.questions, self.mind, self.turn, self.found = questions, mind, turn, found
+        self.inbox, self.unread = _inbox(questions, turn) if turn.inbox else ("", 0)
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What did not fit into the prompt."""
+        counts = {
+            "turns_left_out": self.found.left_out,
+            "memories_left_out": self.found.forgotten,
+            "messages_left_out": self.unread,
+        }
+        return {name: count for name, count in counts.items() if count}
+
+    def messages(self, ask: str, prediction: str = "") -> tuple[ChatMessage, ...]:
+        """The conversation that ends with a question."""
+        mind, found, plan = self.mind, self.found, self.mind.get("plan") or {}
+        user = self.questions.prompts.render(
+            "turn",
+            strategy=mind["strategy"],
+            plan=plan.get("broad", ()),
+            intent=next(iter(plan.get("steps", ())), ""),
+            beliefs=mind.get("bdi") or {},
+            memories=found.memories,
+            forgotten=found.forgotten,
+            history=found.history,
+            left_out=found.left_out,
+            inbox=self.inbox,
+            unread=self.unread,
+            text=defuse(self.turn.text),
+            prediction=prediction,
+            ask=defuse(ask),
+        )
+        return self.questions.messages(mind, defuse(self.turn.rules), user)
+
+    def context(self, part: str, **more: Any) -> dict[str, Any]:
+        """The same for scripted backends."""
+        turn = self.turn
+        return {
+            "part": part,
+            "name": turn.seat.name,
+            "strategy": self.mind["strategy"],
+            "options": turn.options,
+            "question": turn.question,
+            "hint": turn.answer_hint,
+            "text": turn.text,
+            **more,
+        }
+
+
+def _inbox(questions: Questions, turn: Turn) -> tuple[str, int]:
+    budget = questions.budget
+    if not budget.inbox:
+        return "", len(turn.inbox)
+    kept, unread = shortened(
+        list(turn.inbox), budget.chars("inbox"), lambda message: len(message.text)
+    )
+    most = budget.chars("entry")
+    clipped = [dataclasses.replace(message, text=message.text[:most]) for message in kept]
+    return render_messages(clipped), unread
