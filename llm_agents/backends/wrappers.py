@@ -1,18 +1,20 @@
 """Backends around backends: retry, limit, budget and cache; each does one thing.
 
-They stack as ``Cache(Budget(Limit(Retry(backend))))``: a cached answer costs nothing, and a
-budget counts what was really paid. The journal lies outside all of them.
+In a scenario: ``{use: cache, backend: {use: openai_http, ...}}``; ``limits`` make the budget.
+A cached answer costs nothing, wherever the budget stands. The journal lies outside all.
 """
 
 import asyncio
 import dataclasses
 import hashlib
 import json
+import os
 import random
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 
 from llm_agents.backends.base import (
     Backend,
@@ -23,10 +25,14 @@ from llm_agents.backends.base import (
     Response,
     Usage,
     canonical,
+    sample_option,
 )
+from worlds.registry import component
+from worlds.tree import doc_field, provided
 
 __all__ = ["Budget", "Cache", "Limit", "Retry", "RetryRule", "Wrapper", "with_retries"]
 
+KEY_VERSION = 1
 Ask = Callable[[Sequence[Request]], Awaitable[list[Response]]]
 
 
@@ -83,11 +89,19 @@ async def with_retries(
 
 
 class Wrapper(Backend):
-    """A backend that passes everything on to the one inside."""
+    """A backend that passes everything on to the one inside, ``inner``.
 
-    def __init__(self, inner: Backend) -> None:
-        self.inner = inner
-        self.reads_context = inner.reads_context
+    wraps: the parameter that holds it. A wrapper decides when and how often is asked, never
+    what is answered, so scenarios that differ by wrappers alone have the same hash.
+    """
+
+    wraps: ClassVar[str] = "backend"
+    inner: Backend
+
+    @property
+    def reads_context(self) -> bool:  # type: ignore[override]
+        """As the backend inside."""
+        return self.inner.reads_context
 
     @property
     def capabilities(self) -> Capabilities:
@@ -107,6 +121,10 @@ class Wrapper(Backend):
         """Answer with options."""
         return await self._pass(self.inner.choose, requests)
 
+    async def identify(self) -> str:
+        """Let the backend inside find out."""
+        return await self.inner.identify()
+
     async def aclose(self) -> None:
         """Close the backend inside."""
         await self.inner.aclose()
@@ -115,18 +133,31 @@ class Wrapper(Backend):
         return await ask(requests)
 
 
+@component("backend", "retry")
+@dataclasses.dataclass(frozen=True, eq=False)
 class Retry(Wrapper):
-    """Asks again, together, what failed and may succeed; the rest of a batch does not wait."""
+    """Asks the backend inside again what failed and may succeed; the rest does not wait."""
 
-    def __init__(
-        self,
-        inner: Backend,
-        rule: RetryRule | None = None,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
-        super().__init__(inner)
-        self.rule = rule or RetryRule()
-        self._sleep = sleep
+    backend: Backend = dataclasses.field(metadata={"component": "backend", "help": "asked again"})
+    retries: int = doc_field(4, "further attempts after a failed one", ge=0)
+    first_wait_s: float = doc_field(0.5, "longest wait before the first retry", ge=0)
+    longest_wait_s: float = doc_field(30.0, "longest wait between retries", ge=0)
+    longest_retry_after_s: float = doc_field(
+        120.0, "a backend that asks for more patience is given up", ge=0
+    )
+    sleep: Callable[[float], Awaitable[None]] = provided(asyncio.sleep)
+
+    @property
+    def inner(self) -> Backend:  # type: ignore[override]
+        """The backend inside."""
+        return self.backend
+
+    @property
+    def rule(self) -> RetryRule:
+        """How often, and how patiently."""
+        return RetryRule(
+            self.retries + 1, self.first_wait_s, self.longest_wait_s, self.longest_retry_after_s
+        )
 
     async def _pass(self, ask: Ask, requests: Sequence[Request]) -> list[Response]:
         first = await ask(requests)
@@ -143,30 +174,34 @@ class Retry(Wrapper):
         async def once() -> Response:
             return left.pop() if left else (await ask([request]))[0]
 
-        return await with_retries(once, request, self.rule, self._sleep)
+        return await with_retries(once, request, self.rule, self.sleep)
 
 
+@component("backend", "limit")
+@dataclasses.dataclass(frozen=True, eq=False)
 class Limit(Wrapper):
-    """Lets at most ``concurrency`` requests be on their way at a time."""
+    """Lets at most ``concurrency`` requests be on their way to the backend inside."""
 
-    def __init__(self, inner: Backend, concurrency: int) -> None:
-        super().__init__(inner)
-        if concurrency < 1:
-            raise ValueError(f"concurrency is {concurrency}; it must be at least 1")
-        self.concurrency = concurrency
-        self._gate = asyncio.Semaphore(concurrency)
-        self._turn = asyncio.Lock()
+    backend: Backend = dataclasses.field(metadata={"component": "backend", "help": "held back"})
+    concurrency: int = doc_field(64, "requests on their way at a time", ge=1)
+    _gates: dict[str, Any] = dataclasses.field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def inner(self) -> Backend:  # type: ignore[override]
+        """The backend inside."""
+        return self.backend
 
     async def _pass(self, ask: Ask, requests: Sequence[Request]) -> list[Response]:
         if self.streams:
+            gate = self._gates.setdefault("gate", asyncio.Semaphore(self.concurrency))
 
             async def one(request: Request) -> list[Response]:
-                async with self._gate:
+                async with gate:
                     return await ask([request])
 
             parts = await asyncio.gather(*(one(request) for request in requests))
         else:  # slice after slice: a batch backend is fastest when its batches are full
-            async with self._turn:
+            async with self._gates.setdefault("turn", asyncio.Lock()):
                 size = self.concurrency
                 slices = [requests[i : i + size] for i in range(0, len(requests), size)]
                 parts = [await ask(part) for part in slices]
@@ -200,7 +235,7 @@ class Budget(Wrapper):
         spent: Spent | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(inner)
+        self.inner = inner
         self.calls, self.tokens, self.cost_usd, self.wall_s = calls, tokens, cost_usd, wall_s
         self.spent = spent or Spent()
         self._clock, self._begun = clock, clock()
@@ -210,6 +245,7 @@ class Budget(Wrapper):
         self.spent.calls += len(requests)
         responses = await ask(requests)
         for response in responses:
+            self.spent.calls -= response.attempts == 0  # it was in a cache
             self.spent.tokens += response.usage.tokens
             self.spent.cost_usd += response.usage.cost_usd
         return responses
@@ -231,53 +267,107 @@ class Budget(Wrapper):
                 )
 
 
+@component("backend", "cache")
+@dataclasses.dataclass(frozen=True, eq=False)
 class Cache(Wrapper):
     """Keeps sound answers in an SQLite file, found again by what was asked of which model.
 
-    Errors and answers cut off by their length are never kept.
+    A key is the SHA-256 of the backend's fingerprint and the whole request, its seed
+    included; addresses, keys, time-outs and retries take no part. Choices that are read from
+    log-probabilities are found for every seed, and sampled anew. Errors and answers cut off
+    by their length are never kept. Several runs may use a file at the same time.
     """
 
-    def __init__(self, inner: Backend, path: str | Path) -> None:
-        super().__init__(inner)
-        self._database = sqlite3.connect(path, isolation_level=None)
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute(
-            "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, said TEXT)"
-        )
+    backend: Backend = dataclasses.field(
+        metadata={"component": "backend", "help": "asked what the file does not hold"}
+    )
+    path: str = doc_field(
+        "", "the file; empty: answers.sqlite in the user's cache folder for societylab"
+    )
+    _state: dict[str, Any] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
-    async def _pass(self, ask: Ask, requests: Sequence[Request]) -> list[Response]:
-        keys = [self._key(request, ask.__name__) for request in requests]
-        found = {key: self._find(key) for key in dict.fromkeys(keys)}
-        missing = [i for i, key in enumerate(keys) if found[key] is None]
-        fresh = await ask([requests[i] for i in missing]) if missing else []
-        answered = dict(zip(missing, fresh, strict=True))
-        self._keep([(keys[i], response) for i, response in answered.items()])
-        return [answered.get(i) or found[key] for i, key in enumerate(keys)]  # type: ignore[misc]
+    @property
+    def inner(self) -> Backend:  # type: ignore[override]
+        """The backend inside."""
+        return self.backend
 
     async def aclose(self) -> None:
         """Close the file and the backend inside."""
-        self._database.close()
+        if self._state:
+            self._state.pop("database").close()
         await self.inner.aclose()
 
-    def _key(self, request: Request, how: str) -> str:
-        text = f"{self.fingerprint}\n{how}\n{canonical(request)}"
-        return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
+    async def _pass(self, ask: Ask, requests: Sequence[Request]) -> list[Response]:
+        if not requests:
+            return await ask(requests)
+        model = await self.inner.identify()
+        keys = [self._keys(model, request, ask.__name__) for request in requests]
+        found = [self._find(key, request) for key, request in zip(keys, requests, strict=True)]
+        missing = {}
+        for index, answer in enumerate(found):
+            if answer is None:
+                missing.setdefault(keys[index][0], []).append(index)
+        if missing:
+            fresh = await ask([requests[same[0]] for same in missing.values()])
+            for same, answer in zip(missing.values(), fresh, strict=True):
+                for index in same:
+                    found[index] = answer
+            self._keep([(keys[same[0]], found[same[0]]) for same in missing.values()])
+        return found  # type: ignore[return-value]
 
-    def _find(self, key: str) -> Response | None:
-        row = self._database.execute("SELECT said FROM answers WHERE key = ?", (key,)).fetchone()
-        if row is None:
-            return None
-        return dataclasses.replace(
-            Response.from_json(json.loads(row[0])), usage=Usage(), attempts=0, latency_s=0.0
+    def _keys(self, model: str, request: Request, how: str) -> tuple[str, str]:
+        """Keys with and without the seed."""
+        context = json.dumps(request.context, sort_keys=True, default=str)
+        more = context if self.reads_context else ""
+        texts = [
+            f"{KEY_VERSION}\n{model}\n{how}\n{canonical(request, seed=seed)}\n{more}"
+            for seed in (True, False)
+        ]
+        first, second = (hashlib.sha256(t.encode("utf-8", "backslashreplace")) for t in texts)
+        return first.hexdigest(), second.hexdigest()
+
+    def _find(self, keys: tuple[str, str], request: Request) -> Response | None:
+        rows = self._database().execute(
+            "SELECT said FROM answers WHERE key IN (?, ?) ORDER BY key = ? DESC", (*keys, keys[0])
         )
+        for (said,) in rows:
+            try:
+                response = Response.from_json(json.loads(said))
+            except (ValueError, TypeError):
+                continue  # written by another version: asked again, and then replaced
+            response = dataclasses.replace(response, usage=Usage(), attempts=0, latency_s=0.0)
+            if response.option_logprobs is None or not request.options:
+                return response
+            index = sample_option(response.option_logprobs, request.temperature, request.seed)
+            return dataclasses.replace(response, choice=index, text=request.options[index])
+        return None
 
-    def _keep(self, answers: Sequence[tuple[str, Response]]) -> None:
+    def _keep(self, answers: Sequence[tuple[tuple[str, str], Response | None]]) -> None:
         rows = [
-            (key, json.dumps(response.to_json()))
-            for key, response in answers
-            if response.error is None and response.finish_reason != "length"
+            (keys[response.option_logprobs is not None], json.dumps(response.to_json()))
+            for keys, response in answers
+            if response is not None
+            and response.error is None
+            and response.finish_reason != "length"
         ]
         if rows:
-            self._database.execute("BEGIN")
-            self._database.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", rows)
-            self._database.execute("COMMIT")
+            database = self._database()
+            database.execute("BEGIN IMMEDIATE")
+            database.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", rows)
+            database.execute("COMMIT")
+
+    def _database(self) -> sqlite3.Connection:
+        if not self._state:
+            path = Path(self.path).expanduser() if self.path else _own_file()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            database = sqlite3.connect(path, timeout=60, isolation_level=None)
+            database.execute("PRAGMA journal_mode=WAL")
+            database.execute("PRAGMA synchronous=NORMAL")
+            database.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, said TEXT)")
+            self._state["database"] = database
+        return self._state["database"]
+
+
+def _own_file() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "societylab" / "answers.sqlite"

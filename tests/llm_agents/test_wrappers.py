@@ -1,5 +1,7 @@
 import asyncio
+import contextlib
 import dataclasses
+import sqlite3
 import time
 
 import pytest
@@ -15,6 +17,7 @@ from llm_agents.backends.base import (
     Request,
     Response,
     Usage,
+    sample_option,
 )
 from llm_agents.backends.mock import Mock
 from llm_agents.backends.wrappers import Budget, Cache, Limit, Retry, RetryRule, Spent
@@ -69,7 +72,7 @@ def no_wait(waits):
 
 def test_only_what_failed_is_asked_again():
     inner, waits = Scripted(failures=2), []
-    backend = Retry(inner, RetryRule(attempts=4), no_wait(waits))
+    backend = Retry(inner, retries=3, sleep=no_wait(waits))
     answers = run(backend.generate([ask("good"), ask("bad 1"), ask("bad 2")]))
     assert [a.text for a in answers] == ["good!", "bad 1!", "bad 2!"]
     assert inner.asked == {"good": 1, "bad 1": 3, "bad 2": 3}
@@ -79,7 +82,7 @@ def test_only_what_failed_is_asked_again():
 
 def test_attempts_end_and_hopeless_errors_are_not_repeated():
     inner = Scripted(failures=99)
-    answer = run(Retry(inner, RetryRule(attempts=3), no_wait([])).generate([ask("bad")]))[0]
+    answer = run(Retry(inner, retries=2, sleep=no_wait([])).generate([ask("bad")]))[0]
     assert answer.error.kind == "server" and inner.asked["bad"] == 3
     inner = Scripted(failures=99, error=BackendError("rejected", "no"))
     answer = run(Retry(inner, sleep=no_wait([])).generate([ask("bad")]))[0]
@@ -108,7 +111,7 @@ def test_agents_do_not_retry_in_step():
 @pytest.mark.parametrize("streams", [True, False])
 def test_no_more_than_the_limit_is_on_its_way(streams):
     inner = Scripted(streams=streams)
-    backend = Limit(inner, 7)
+    backend = Limit(inner, concurrency=7)
 
     async def main():
         batches = [[ask(f"{b}/{i}") for i in range(20)] for b in range(4)]
@@ -120,8 +123,6 @@ def test_no_more_than_the_limit_is_on_its_way(streams):
     ]
     assert inner.most <= 7
     assert max(inner.batches) == (1 if streams else 7)
-    with pytest.raises(ValueError, match="at least 1"):
-        Limit(inner, 0)
 
 
 def test_calls_never_exceed_their_budget():
@@ -177,7 +178,7 @@ def test_time_and_earlier_spending_count():
 
 def test_a_cached_answer_costs_nothing_and_outlives_the_process(tmp_path):
     async def main(inner):
-        backend = Cache(inner, tmp_path / "cache.sqlite")
+        backend = Cache(inner, path=str(tmp_path / "cache.sqlite"))
         answers = await backend.generate([ask("a"), ask("b"), ask("bad")])
         await backend.aclose()
         return answers
@@ -195,11 +196,11 @@ def test_a_cached_answer_costs_nothing_and_outlives_the_process(tmp_path):
 def test_the_cache_tells_seeds_models_and_cut_answers_apart(tmp_path):
     async def main():
         inner = Mock()
-        backend = Cache(inner, tmp_path / "cache.sqlite")
+        backend = Cache(inner, path=str(tmp_path / "cache.sqlite"))
         one = await backend.generate([ask(seed=1, purpose="birth", context={"part": "birth"})])
         two = await backend.generate([ask(seed=2, purpose="birth", context={"part": "birth"})])
         assert one[0].text != two[0].text
-        other = Cache(Mock(seed=5), tmp_path / "cache.sqlite")
+        other = Cache(Mock(seed=5), path=str(tmp_path / "cache.sqlite"))
         three = await other.generate([ask(seed=1, purpose="birth", context={"part": "birth"})])
         assert three[0].text != one[0].text
         await backend.aclose()
@@ -212,9 +213,11 @@ def test_the_cache_tells_seeds_models_and_cut_answers_apart(tmp_path):
     "wrap",
     [
         lambda inner, path: Retry(inner),
-        lambda inner, path: Limit(inner, 2),
+        lambda inner, path: Limit(inner, concurrency=2),
         lambda inner, path: Budget(inner, calls=1000),
-        lambda inner, path: Cache(Budget(Limit(Retry(inner), 3)), path / "cache.sqlite"),
+        lambda inner, path: Cache(
+            Budget(Limit(Retry(inner), concurrency=3)), path=str(path / "cache.sqlite")
+        ),
     ],
 )
 def test_a_wrapped_backend_is_a_backend(wrap, tmp_path):
@@ -223,7 +226,84 @@ def test_a_wrapped_backend_is_a_backend(wrap, tmp_path):
 
 def test_waiting_for_one_does_not_hold_up_the_answers_that_are_there():
     """A batch's retries run side by side: eight failures cost one wait, not eight."""
-    backend = Retry(Scripted(failures=1), RetryRule(first_s=1.0, cap_s=1.0))
+    backend = Retry(Scripted(failures=1), first_wait_s=1.0, longest_wait_s=1.0)
     began = time.monotonic()
     run(backend.generate([ask(f"bad {i}", seed=i) for i in range(8)]))
     assert time.monotonic() - began < 4
+
+
+class Scoring(Scripted):
+    """Gives the same probabilities for every seed."""
+
+    @property
+    def capabilities(self):
+        return Capabilities(logprobs=True)
+
+    def answer(self, request):
+        self.asked["all"] = self.asked.get("all", 0) + 1
+        even = (-0.693147, -0.693147)
+        choice = sample_option(even, request.temperature, request.seed)
+        return Response("ab"[choice], choice=choice, option_logprobs=even, method="logprobs")
+
+
+def test_cached_probabilities_serve_every_seed_and_each_draws_its_own(tmp_path):
+    async def main(inner):
+        backend = Cache(inner, path=str(tmp_path / "cache.sqlite"))
+        asked = [ask(seed=s, options=("a", "b"), temperature=1.0) for s in range(40)]
+        first = await backend.choose(asked[:1])
+        rest = await backend.choose(asked[1:])
+        await backend.aclose()
+        return first + rest
+
+    inner = Scoring()
+    said = [response.text for response in run(main(inner))]
+    assert inner.asked == {"all": 1} and 8 < said.count("b") < 32
+    assert said == [response.text for response in run(main(Scoring()))]
+
+
+def test_a_truncated_answer_is_not_kept_and_equal_requests_are_asked_once(tmp_path):
+    class Cut(Scripted):
+        def answer(self, request):
+            return dataclasses.replace(super().answer(request), finish_reason="length")
+
+    async def main(inner):
+        backend = Cache(inner, path=str(tmp_path / "cache.sqlite"))
+        await backend.generate([ask("a"), ask("a"), ask("b")])
+        again = await backend.generate([ask("a")])
+        await backend.aclose()
+        return again
+
+    cut = Cut()
+    run(main(cut))
+    assert cut.asked == {"a": 2, "b": 1}
+
+
+def test_a_cached_answer_is_no_call_of_the_budget(tmp_path):
+    backend = Budget(Cache(Scripted(), path=str(tmp_path / "cache.sqlite")), calls=2)
+
+    async def main():
+        for _ in range(5):
+            await backend.generate([ask("a")])
+        await backend.generate([ask("b")])
+        with pytest.raises(LimitReachedError):
+            await backend.generate([ask("c")])
+        await backend.aclose()
+
+    run(main())
+
+
+def test_a_row_that_cannot_be_read_is_asked_again(tmp_path):
+    path = tmp_path / "cache.sqlite"
+
+    async def once(inner):
+        backend = Cache(inner, path=str(path))
+        (answer,) = await backend.generate([ask("a")])
+        await backend.aclose()
+        return answer.text
+
+    run(once(Scripted()))
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("UPDATE answers SET said = '{not json'")
+    again = Scripted()
+    assert run(once(again)) == "a!" and again.asked == {"a": 1}
+    assert run(once(Scripted())) == "a!"
