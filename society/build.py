@@ -14,6 +14,7 @@ from society.carry import Carry, Parts, placed
 from society.channels import channel_plan
 from society.contract import Measure, Selection
 from society.engine import Engine
+from society.envs import each_world, many_worlds, refuse_unfit, repeated
 from society.graphs import build_graph, edit
 from society.graphs.rewiring import RewireRule, Situation
 from society.interventions import AddTies, CutTies, Rewire, Scheduled, ticks_of
@@ -97,16 +98,19 @@ def build(scenario: Scenario) -> Simulation:
       ScenarioError: Something does not fit; the message says what, where, and what does.
     """
     with scenario.locating("groups"):
-        population = make_population(scenario)
+        single = make_population(scenario)
+    population = repeated(single, scenario.num_envs)
     with scenario.locating("world"):
-        world = make_world(scenario, population)
+        alone = make_world(scenario, single)
+        world = many_worlds(alone, single, scenario.num_envs, scenario.steps is not None)
         plan = make_plan(scenario, world)
+    refuse_unfit(scenario, single)
     with scenario.locating("channels"):
         channels, mail_channels, talk_turns = channel_plan(scenario.channels, population)
         plan = dataclasses.replace(plan, talk_turns=talk_turns)
     rewiring = make_rewiring(scenario, world)
     interventions = make_interventions(scenario, plan, world, population, mail_channels)
-    graphs = make_graphs(scenario, population, dynamic=_ties_change(rewiring, interventions))
+    graphs = make_graphs(scenario, single, dynamic=_ties_change(rewiring, interventions))
     seen = as_arrays(with_graph(world, graphs[0]))
     _check_ties(scenario, plan, population, seen, rewiring, interventions)
     _check_policies(scenario, population, seen)
@@ -116,7 +120,7 @@ def build(scenario: Scenario) -> Simulation:
     )
     with scenario.locating("transmission"):
         transmission.check([group.policy for group in population.groups])
-    measures = make_measures(scenario, world, population)
+    measures = each_world(make_measures(scenario, alone, single), world, single)
     fitness = (selection.fitness if selection is not None else "") or world.fitness
     parts = Parts(
         policies=tuple(None if group.is_text else group.policy for group in population.groups),

@@ -114,7 +114,6 @@ def _backend_problems(scenario: Frame) -> Iterator[Found]:
 def remarks(scenario: Frame) -> list[str]:
     """What the scenario asks for and this version does not do yet."""
     asked = {
-        "num_envs": scenario.num_envs > 1,
         "record.frames_every": scenario.record.frames_every is not None,
         "record.fields": bool(scenario.record.fields),
     }

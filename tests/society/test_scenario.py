@@ -353,8 +353,9 @@ def test_wanted_files_whose_components_exist_are_valid():
 
 def test_what_has_no_effect_yet_is_said(write):
     assert load_scenario(write(SMALL)).notes == ()
-    text = SMALL + "surveys: {s: {at: end, questions: x}}\nnum_envs: 2\n"
-    assert [note.split()[0] for note in load_scenario(write(text)).notes] == ["surveys", "num_envs"]
+    text = SMALL + "record: {frames_every: 2}\n"
+    notes = [note.split()[0] for note in load_scenario(write(text)).notes]
+    assert notes == ["record.frames_every"]
 
 
 def test_an_unknown_scenario_is_named_with_the_nearest():

@@ -1,0 +1,1 @@
+"""Control problems with published dynamics, for learners to be compared on."""
