@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from society.apprentices import make_learners
+from society.archetypes import archetypes_of, seat_archetypes
 from society.attributes import group_columns
 from society.carry import Carry, Parts, placed
 from society.channels import channel_plan
@@ -70,16 +71,23 @@ class Simulation:
     @property
     def backend_names(self) -> list[str]:
         """Every backend that some group asks."""
-        names = [
-            getattr(group.policy, "backend", None) or self.default_backend
-            for group in self.population.text_groups
-        ]
+        asking = (*self.population.text_groups, *archetypes_of(self.population))
+        names = [getattr(group.policy, "backend", None) or self.default_backend for group in asking]
         return list(dict.fromkeys(names))
 
     @property
     def has_text(self) -> bool:
         """True where some minds read and write."""
         return bool(self.population.text_groups)
+
+    @property
+    def has_language(self) -> bool:
+        """True where somebody asks a language model: text minds, or archetypes."""
+        return self.has_text or bool(archetypes_of(self.population))
+
+    def caption_in(self, world: Any, framing: Framing) -> Caption:
+        """The caption of the world as a framing tells it."""
+        return make_caption(world, framing)
 
     def caption(self, world: Any, group: Group) -> Caption:
         """The caption through which a group's minds read the world."""
@@ -114,6 +122,7 @@ def build(scenario: Scenario) -> Simulation:
     seen = as_arrays(with_graph(world, graphs[0]))
     _check_ties(scenario, plan, population, seen, rewiring, interventions)
     _check_policies(scenario, population, seen)
+    population = seat_archetypes(population, seen)
     selection = make_selection(scenario, world)
     transmission = (
         scenario.transmission.build() if scenario.transmission else Copy(mutation=None, sd=None)

@@ -134,9 +134,14 @@ def groups_without_backend(scenario: Frame) -> list[str]:
     return [
         name
         for name, group in scenario.groups.items()
-        if getattr(group.policy.load(), "kind", "array") == "text"
+        if _asks(group.policy.load())
         and not group.policy.params.get("backend")
     ]
+
+
+def _asks(policy: type) -> bool:
+    """True for policies that ask a language model."""
+    return getattr(policy, "kind", "array") == "text" or bool(getattr(policy, "asks", False))
 
 
 def _fixed(scenario: Frame) -> dict[str, int]:

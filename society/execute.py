@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from society import learning
+from society.archetypes import next_refresh, refresh
 from society.build import Simulation, situation_of
 from society.carry import Carry, placed
 from society.checkpoint import newest_sound, restore_tree, save_tree, write_checkpoint
@@ -88,7 +89,7 @@ class Execution:
         self.history.open()
         if self.progress is not None:
             self.progress.begin(self.total, self.simulation.plan.generations)
-        if self.simulation.has_text:
+        if self.simulation.has_language:
             return asyncio.run(self._run_language(resume))
         return self._run_arrays(resume)
 
@@ -133,6 +134,7 @@ class Execution:
         happenings = (*self.simulation.interventions, *self.simulation.surveys)
         needs = [t for event in happenings for t in event.ticks if t > tick]
         needs += learning.reads_boundaries(self.simulation.parts, tick)
+        needs += next_refresh(self.simulation.population, self.simulation.plan, tick)
         rewire = self.simulation.rewiring
         if rewire is not None:
             needs.append((tick // rewire.every + 1) * rewire.every)
@@ -232,6 +234,7 @@ class Execution:
         self, index: int, tick: int, carry: Carry, speakers: Speakers
     ) -> tuple[Carry, int]:
         carry = await self._on_device(self.machine.begin, carry)
+        carry = await self._refresh(index, tick, carry, speakers)
         step = int(carry.step)
         place = Place(int(carry.generation), int(carry.episode), step)
         if any(step % group.every == 0 for group in self.simulation.population.text_groups):
@@ -283,6 +286,25 @@ class Execution:
         for slot, action in chosen.items():
             jax.tree.map(lambda rows, one, s=slot: rows.__setitem__(s, one), actions, action)
         return carry._replace(actions=jax.tree.map(jnp.asarray, actions))
+
+    async def _refresh(self, index: int, tick: int, carry: Carry, speakers: Speakers) -> Carry:
+        """Ask anew for the tables of archetypes that are due."""
+        desk = self.desk
+        assert desk is not None
+        done = await refresh(
+            self.simulation,
+            carry,
+            tick=tick,
+            replicate=index,
+            observe=lambda: self._on_device(self.machine.observe, carry),
+            asker=lambda place, backend: desk.asker((index, *place.clock), -1, backend),
+            gather=desk.gather,
+        )
+        if done is None:
+            return carry
+        speakers.turns += done.asked
+        self.journal.add_events(done.events)
+        return done.carry
 
     async def _survey(self, index: int, tick: int, carry: Carry, speakers: Speakers) -> None:
         """Ask what is due before a tick; neither minds nor the world notice."""
@@ -368,7 +390,7 @@ class Execution:
 
     def _record(self, replicate: int, chunk: Any, ticks: int) -> None:
         self.history.write(replicate, chunk, ticks)
-        if self.history.every == 1 and not self.simulation.has_text:
+        if self.history.every == 1 and not self.simulation.has_language:
             first = int(chunk.clock[0, 0])
             for offset, births in enumerate(chunk.births):
                 self._note_births(replicate, first + offset, births)

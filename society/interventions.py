@@ -97,7 +97,12 @@ class SendMessage(Intervention):
 @component("intervention", "broadcast")
 @dataclasses.dataclass(frozen=True)
 class Broadcast(SendMessage):
-    """Put a text into everybody's inbox."""
+    """Put a text into everybody's inbox, and into the prompts of archetypes."""
+
+    def check(self, world: Any, population: Population, channels: Sequence[str]) -> None:
+        """Somebody must be able to read, or be asked."""
+        if not any(getattr(group.policy, "asks", False) for group in population.groups):
+            super().check(world, population, channels)
 
     def apply(self, scene: Scene) -> Carry:
         """Deliver to all the living."""

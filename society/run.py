@@ -134,7 +134,7 @@ def _limit_error() -> type[BaseException]:
 
 
 def _desk(simulation: Simulation, journal: Journal, *, offline: bool) -> Desk | None:
-    if not simulation.has_text:
+    if not simulation.has_language:
         return None
     backends = make_backends(simulation, journal, offline=offline)
     return Desk(backends, journal, seeds=simulation.seeds, offline=offline)

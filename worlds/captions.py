@@ -6,7 +6,7 @@ the engine pays from, so a prompt cannot state another game than the one being p
 
 import abc
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from worlds.framing import Framing
 from worlds.probes import Probe
@@ -20,6 +20,10 @@ class Caption(abc.ABC):
 
     ``names`` tells what others call whoever holds a slot; the loop sets it.
     """
+
+    situated: ClassVar[tuple[str, ...] | None] = None
+    """Discrete parts of the view that tell one situation from another, while all others are
+    the same for everybody (so that one question serves all); None where there are none such."""
 
     names: Callable[[int], str]
 
