@@ -19,7 +19,9 @@ def choose(
     key = fold(carry.keys["selection"], carry.generation)
     index = jnp.asarray(population.group_index())
     if selection.among != "group" or len(population.groups) == 1:
-        return selection.select(key, Pool(fitness, carry.alive, index, types, carry.graph))
+        full = population.full and not carry.world.births
+        pool = Pool(fitness, carry.alive, index, types, carry.graph, full)
+        return selection.select(key, pool)
     children, parents = [], []
     num = population.num_slots
     for number, group in enumerate(population.groups):

@@ -13,16 +13,19 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 
 from worlds.policy import ArrayPolicy
+from worlds.tree import pytree
 from worlds.types import Array, Births, Graph, Mind, Observation, Seats, Transition
 
 __all__ = ["GroupSlice", "Measure", "Moment", "Pool", "Record", "Selection", "Transmission"]
 
 
-class Pool(NamedTuple):
+@pytree
+class Pool:
     """Everybody among whom selection chooses, M rows (one group, or the whole population).
 
     fitness: [M] float32. alive: [M] bool. group: [M] int32 group index.
     types: [M] int32 strategy index, 0 where a policy has none. graph: over these M rows, or None.
+    full: nobody can be missing, now or later (static), so that rules may skip asking.
     """
 
     fitness: Array
@@ -30,6 +33,7 @@ class Pool(NamedTuple):
     group: Array
     types: Array
     graph: Graph | None = None
+    full: bool = False
 
 
 class Selection(abc.ABC):

@@ -66,6 +66,11 @@ class Population:
         """Groups whose minds ask a model, a person or a script for words."""
         return tuple(group for group in self.groups if group.is_text)
 
+    @property
+    def full(self) -> bool:
+        """True for one group without spare slots: only births and deaths can leave a slot free."""
+        return len(self.groups) == 1 and self.groups[0].count == self.groups[0].size
+
     def alive(self) -> np.ndarray:
         """[N] bool: who holds a slot at the start."""
         held = np.zeros(self.num_slots, bool)

@@ -20,14 +20,12 @@ __all__ = [
     "best_first",
     "edge_weights",
     "lanes",
-    "logistic",
     "look",
     "other_alive",
     "pick_edge",
     "random_neighbour",
     "seen_at",
     "settle",
-    "share",
     "ties",
     "weighted_rows",
 ]
@@ -39,18 +37,6 @@ _TOTAL = 2.0**30
 def lanes(key: Array, num: int, step: int = 0) -> tuple[Array, Array]:
     """Return two independent [num] uint32 words."""
     return random_pair(key, jnp.arange(num, dtype=jnp.uint32), step)
-
-
-def share(word: Array) -> Array:
-    """Return uniform float32 in (0, 1], with the full precision of small numbers."""
-    return (word.astype(jnp.float32) + 0.5) * jnp.float32(2.0**-32)
-
-
-def logistic(word: Array) -> Array:
-    """Return standard logistic float32: below x with chance 1 / (1 + exp(-x)), in both tails."""
-    half = share(word & jnp.uint32(0xFFFFFFFE))
-    size = jnp.log(half / (2.0 - half))
-    return jnp.where(word & 1 == 1, size, -size)
 
 
 def ties(pool: Pool, among: str) -> Graph | None:
@@ -66,7 +52,9 @@ def alive_fitness(pool: Pool) -> Array:
     return jnp.where(usable, pool.fitness.astype(jnp.float32), -jnp.inf)
 
 
-def settle(pool: Pool, prepare: Callable[[], Result], nobody: Result | None = None) -> Result:
+def settle(
+    pool: Pool, prepare: Callable[[], Result], nobody: Callable[[], Result] | None = None
+) -> Result:
     """Return what ``prepare`` computes, finished before anything is gathered with it.
 
     XLA's CPU backend fuses arithmetic into the loop that gathers (and drops
@@ -76,12 +64,12 @@ def settle(pool: Pool, prepare: Callable[[], Result], nobody: Result | None = No
 
     Args:
       prepare: () -> pytree of arrays.
-      nobody: the result where nobody lives; None for zeros.
+      nobody: makes the result where nobody lives; None for zeros.
     """
 
     def nothing() -> Result:
         if nobody is not None:
-            return nobody
+            return nobody()
         shapes = jax.eval_shape(prepare)
         return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 

@@ -6,8 +6,9 @@ individual drawn at random, as in the processes whose fixation probabilities are
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from society.contract import Pool, Selection
@@ -15,18 +16,16 @@ from society.selection.draws import (
     alive_fitness,
     anybody,
     lanes,
-    logistic,
     look,
     pick_edge,
     seen_at,
     settle,
-    share,
     ties,
     weighted_rows,
 )
 from society.selection.pairs import dense_births
 from worlds.graph_ops import degree
-from worlds.random import below
+from worlds.random import below, threshold
 from worlds.registry import component
 from worlds.tree import doc_field, pytree
 from worlds.types import Array, Births, Graph
@@ -35,6 +34,8 @@ __all__ = ["BestNeighbour", "Conformist", "Fermi", "Replicator"]
 
 Among = Literal["group", "neighbours", "population"]
 Update = Literal["everyone", "one"]
+_FEW = 64  # neighbours that six bits can choose among
+_SMALLEST = 1e-30
 
 
 @component("selection", "fermi")
@@ -56,14 +57,12 @@ class Fermi(Selection):
 
     def select(self, key: Array, pool: Pool) -> Births:
         """Return dense births, or one pair."""
-        place, fitness, bar = _prepare(key, pool, self.among, logistic)
+        glance = _glance(key, pool, self.among)
 
-        def decide() -> Array:
-            model, exists = seen_at(pool, self.among, place)
-            gain = self.beta * (_gather(fitness, model) - fitness)
-            return jnp.where((gain > bar) & exists & pool.alive, model, _own(pool))
+        def chance() -> Array:
+            return jax.nn.sigmoid(self.beta * (_usable(glance.rival) - _usable(glance.fitness)))
 
-        return _imitate(key, pool, settle(pool, decide, _own(pool)), self.update)
+        return _imitate(key, pool, _adopt(pool, glance, chance), self.update)
 
 
 @component("selection", "replicator")
@@ -109,18 +108,18 @@ class Replicator(Selection):
 
     def select(self, key: Array, pool: Pool) -> Births:
         """Return dense births, or one pair."""
-        place, fitness, bar = _prepare(key, pool, self.among, share)
+        glance = _glance(key, pool, self.among)
         num_ties = self._ties(pool)
-        span = jnp.where(self.scale > 0, self.scale, _span(fitness, num_ties))
+        span = jnp.where(self.scale > 0, self.scale, _span(_usable(glance.fitness), num_ties))
+        most = num_ties
+        if num_ties.ndim:
+            most = jnp.maximum(num_ties, settle(pool, lambda: _gather(num_ties, glance.model)))
 
-        def decide() -> Array:
-            model, exists = seen_at(pool, self.among, place)
-            gain = _gather(fitness, model) - fitness
-            most = jnp.maximum(num_ties, _gather(num_ties, model)) if num_ties.ndim else num_ties
-            adopts = (gain > 0) & (gain >= bar * (most * span)) & exists & pool.alive
-            return jnp.where(adopts, model, _own(pool))
+        def chance() -> Array:
+            gain = _usable(glance.rival) - _usable(glance.fitness)
+            return jnp.where(gain > 0, gain / jnp.maximum(most * span, _SMALLEST), 0.0)
 
-        return _imitate(key, pool, settle(pool, decide, _own(pool)), self.update)
+        return _imitate(key, pool, _adopt(pool, glance, chance), self.update)
 
     def _ties(self, pool: Pool) -> Array:
         """Return k, over how many ties fitness sums: [M] float32, or [] where all have the same."""
@@ -238,16 +237,76 @@ def _own(pool: Pool) -> Array:
     return jnp.arange(pool.alive.shape[0], dtype=jnp.int32)
 
 
-def _prepare(
-    key: Array, pool: Pool, among: str, draw: Callable[[Array], Array]
-) -> tuple[Array, Array, Array]:
-    """Return where each looks, fitness (minus infinity for the dead), and a draw for each."""
+class _Glance(NamedTuple):
+    """Whom everybody looks at, and the word that decides whether it is copied.
 
-    def prepare() -> tuple[Array, Array, Array]:
-        look_word, adopt_word = lanes(key, pool.alive.shape[0])
-        return look(pool, among, look_word), alive_fitness(pool), draw(adopt_word)
+    model: [M] int32. exists: [M] bool. rival, fitness: [M] float32, the model's and one's own,
+    not ``_usable`` yet. word: [M] uint32; its low bits may have chosen the model.
+    """
 
-    return settle(pool, prepare)
+    model: Array
+    exists: Array
+    rival: Array
+    fitness: Array
+    word: Array
+
+
+def _glance(key: Array, pool: Pool, among: str) -> _Glance:
+    """Draw a model for everybody; every stage is finished before the next one gathers.
+
+    Where few neighbours stand in a table, one word serves both decisions: its low bits choose
+    the neighbour, the others (26 at least) decide. Two words would be two evaluations of the
+    generator, because XLA evaluates it once for each array that leaves a loop.
+    """
+    graph, size = ties(pool, among), pool.alive.shape[0]
+    fitness = pool.fitness.astype(jnp.float32) if pool.full else alive_fitness(pool)
+    if graph is not None and graph.regular and graph.table.shape[1] <= _FEW:
+        width = graph.table.shape[1]
+        low = jnp.uint32((1 << max(width - 1, 1).bit_length()) - 1)
+
+        def draw() -> Array:
+            first, second = lanes(key, size)
+            return (second & ~low) | below(first, width).astype(jnp.uint32)
+
+        word = settle(pool, draw)
+
+        def place() -> Array:
+            return _own(pool) * width + (word & low).astype(jnp.int32)
+
+    else:
+
+        def draw_both() -> tuple[Array, Array]:
+            first, second = lanes(key, size)
+            return look(pool, among, first), second
+
+        drawn, word = settle(pool, draw_both)
+
+        def place() -> Array:
+            return drawn
+
+    exists = seen_at(pool, among, place())[1]
+    model = settle(pool, lambda: seen_at(pool, among, place())[0])
+    rival = settle(pool, lambda: _gather(fitness, model))
+    return _Glance(model, exists, rival, fitness, word)
+
+
+def _usable(fitness: Array) -> Array:
+    """Return minus infinity where fitness is not a number."""
+    return jnp.where(jnp.isnan(fitness), -jnp.inf, fitness)
+
+
+def _adopt(pool: Pool, glance: _Glance, chance: Callable[[], Array]) -> Array:
+    """Return whose mind each has from now on: the model's with the given chance, or its own."""
+
+    def decide() -> Array:
+        likely = chance()
+        sure, never = likely >= 1, ~(likely > 0)  # and never where it is not a number
+        adopts = ((glance.word < threshold(likely)) | sure) & ~never
+        adopts = adopts & glance.exists
+        adopts = adopts if pool.full else adopts & pool.alive
+        return jnp.where(adopts, glance.model, _own(pool))
+
+    return settle(pool, decide, lambda: _own(pool))
 
 
 def _gather(values: Array, rows: Array) -> Array:

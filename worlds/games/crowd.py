@@ -49,7 +49,9 @@ def meet_crowd(table: Array, own: Array, counts: list[Array], *, mean: bool) -> 
     if mean:
         partners = sum(gains, jnp.float32(0))
         payoff = jnp.where(partners > 0, payoff / jnp.maximum(partners, 1), 0.0)
-    return Meeting(payoff[:, None], (own == 0).sum(axis=2, dtype=jnp.int32))
+    kind = (own == 0).astype(jnp.int32)
+    acts = kind[:, :, 0] if own.shape[2] == 1 else kind.sum(axis=2)
+    return Meeting(payoff[:, None], acts)
 
 
 def _total(graph: Graph | None, values: Array) -> Array:

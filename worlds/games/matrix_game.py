@@ -16,6 +16,7 @@ from worlds.games.presets import LEVELS, PRESETS, nested_shape
 from worlds.games.rules import check_game, check_pairs
 from worlds.random import fold, random_bits, threshold
 from worlds.registry import component
+from worlds.sums import count
 from worlds.tree import doc_field, provided, pytree
 from worlds.types import Array, Observation, Transition
 from worlds.world import World
@@ -419,7 +420,10 @@ class MatrixGame(World[GameState]):
         acts = jnp.maximum(valid.sum(), 1).astype(jnp.float32) * copies
         metrics = {"payoff": jnp.where(valid, meeting.payoff, 0.0).sum() / acts}
         if self.cooperates:
-            done = jnp.where(valid, meeting.cooperations, 0).sum()
+            if copies == 1:
+                done = count(valid & (meeting.cooperations > 0))
+            else:
+                done = jnp.where(valid, meeting.cooperations, 0).sum()
             metrics["cooperation"] = done.astype(jnp.float32) / acts
         return metrics
 
@@ -450,6 +454,8 @@ class MatrixGame(World[GameState]):
         return self.cooperates and self.pairs == "all" and not self.shares_action
 
     def _present(self) -> Array:
+        if self._full:
+            return jnp.ones(self.num_slots, bool)
         if self.present is None:
             held = np.arange(self.num_slots) < (self.num_players or self.num_slots)
             return jnp.asarray(held)
