@@ -18,7 +18,8 @@ __all__ = ["Caption", "Framing"]
 class Caption(abc.ABC):
     """Words for one world. ``row`` is one slot's row of ``Observation.view`` as NumPy arrays.
 
-    ``names`` tells what others call whoever holds a slot; the loop sets it.
+    ``names`` tells what others call whoever holds a slot; the loop sets it. ``paraphrased``
+    captions have three wordings of each sentence (``self.framing.phrase``).
     """
 
     situated: ClassVar[tuple[str, ...] | None] = None
@@ -26,11 +27,17 @@ class Caption(abc.ABC):
     the same for everybody (so that one question serves all); None where there are none such."""
 
     names: Callable[[int], str]
+    paraphrased: ClassVar[bool] = False
 
     def __init__(self, world: Any, framing: Framing | None = None) -> None:
         """Hold the world whose current parameters are put into words."""
         self.world = world
         self.framing = framing or Framing()
+        if self.framing.paraphrase and not self.paraphrased:
+            raise ValueError(
+                f"framing.paraphrase: {self.framing.paraphrase}, but the caption of "
+                f"{type(world).__name__} has one wording only; use framing.paraphrase: 0"
+            )
         self.names = "Agent {}".format
 
     @abc.abstractmethod
@@ -60,6 +67,10 @@ class Caption(abc.ABC):
     def probes(self, seat: Seat) -> tuple[Probe, ...]:
         """Questions about the rules with right answers, from the world's current parameters."""
         return ()
+
+    def others(self, row: Any, seat: Seat) -> tuple[str, ...] | None:
+        """What the others did last, each as one of the options; None where that is unknown."""
+        return None
 
     def describe(self, action: Any, row: Any, seat: Seat) -> str:
         """An action in words, for journals and playthroughs."""

@@ -25,6 +25,7 @@ class DonorGameCaption(Caption):
     """
 
     world: DonorGame
+    paraphrased = True
 
     def __init__(self, world: DonorGame, framing: Framing | None = None) -> None:
         """Hold the world whose current parameters are put into words."""
@@ -36,34 +37,24 @@ class DonorGameCaption(Caption):
 
     def rules(self, seat: Seat) -> str:
         """The game as it is paid."""
-        world, unit = self.world, self.unit
-        lines = [
-            f"You are one of {world.num_players} players in a game about a valuable resource.",
-            f"Everybody starts with {amount(world.endowment)} {unit} of it.",
-            f"The game has {world.rounds} rounds. In every round you are paired with another "
-            "player. One of you is the donor, the other is the recipient.",
-            f"The donor gives up some of its {unit}: anything between nothing and all.",
-            f"The recipient gets {exact(world.multiplier)} times what the donor gives up.",
-            self._roles(),
-            self._trace_rule(),
+        lines = [*self._opening(), self._roles(), self._trace_rule(), *self._instead()]
+        unit, start = self.unit, amount(self.world.endowment)
+        lines += [
+            self.framing.phrase(
+                f"After the last round a second game begins: everybody starts anew with "
+                f"{start} {unit} and meets the same partners, but whoever was "
+                "the donor is now the recipient, and the other way round.",
+                f"There is a second game after the last round. In it, all own {start} {unit} "
+                "again and meet the same partners with the roles of donor and recipient swapped.",
+                f"Then the game is played once more: everybody has {start} {unit} again, partners "
+                "come in the same order, and who gave before now receives.",
+            ),
+            self.framing.phrase(
+                f"Your goal is to own as many {unit} as possible after the last round.",
+                f"Try to own as many {unit} as you can when the last round is over.",
+                f"What counts for you is how many {unit} you own in the end.",
+            ),
         ]
-        if self.punishes:
-            lines.append(
-                f"Instead of giving, the donor may punish: for every unit that the donor gives "
-                f"up, the recipient loses {exact(world.punishment_loss)}, but never more than "
-                "it has. Others may punish you too."
-            )
-        if self.refuses:
-            lines.append(
-                "The donor may also refuse to play with this recipient; then nothing changes "
-                "hands. Others may refuse to play with you too."
-            )
-        lines.append(
-            f"After the last round a second game begins: everybody starts anew with "
-            f"{amount(world.endowment)} {unit} and meets the same partners, but whoever was "
-            "the donor is now the recipient, and the other way round."
-        )
-        lines.append(f"Your goal is to own as many {unit} as possible after the last round.")
         return "\n".join(line for line in lines if line)
 
     def words(self, row: Any, seat: Seat) -> str:
@@ -93,7 +84,11 @@ class DonorGameCaption(Caption):
         """Ask how much is given up."""
         choices = ["donate"] + ["punish"] * self.punishes + ["refuse"] * self.refuses
         if len(choices) == 1:
-            return f"How many {self.unit} do you give up?"
+            return self.framing.phrase(
+                f"How many {self.unit} do you give up?",
+                f"What number of {self.unit} do you give up?",
+                f"Please decide: how many {self.unit} will you give up?",
+            )
         listed = f"{', '.join(choices[:-1])} or {choices[-1]}"
         return f"Do you {listed}, and how many {self.unit} do you give up?"
 
@@ -124,15 +119,94 @@ class DonorGameCaption(Caption):
             return f"spends {units} ({amount(-100 * share)}%) on punishing {partner}"
         return f"gives {units} ({amount(100 * share)}%) to {partner}"
 
+    def _opening(self) -> list[str]:
+        """Who plays, what a round is, and what it pays."""
+        world, unit, say = self.world, self.unit, self.framing.phrase
+        players, start = world.num_players, amount(world.endowment)
+        rounds, factor = world.rounds, exact(world.multiplier)
+        return [
+            say(
+                f"You are one of {players} players in a game about a valuable resource.",
+                f"A valuable resource is at stake among {players} players; you are one of them.",
+                f"{players} players, you among them, play a game about a valuable resource.",
+            ),
+            say(
+                f"Everybody starts with {start} {unit} of it.",
+                f"At the beginning each of you owns {start} {unit}.",
+                f"All of you are given {start} {unit} of it to begin with.",
+            ),
+            say(
+                f"The game has {rounds} rounds. In every round you are paired with another "
+                "player. One of you is the donor, the other is the recipient.",
+                f"There are {rounds} rounds. Each time you meet one other player: one of you two "
+                "is the donor and the other the recipient.",
+                f"You play {rounds} rounds. A round brings two players together, a donor and a "
+                "recipient.",
+            ),
+            say(
+                f"The donor gives up some of its {unit}: anything between nothing and all.",
+                f"The donor decides how many of its {unit} to give up, from none to all.",
+                f"It is up to the donor what part of its {unit} it gives up, be it nothing, all or "
+                "anything between.",
+            ),
+            say(
+                f"The recipient gets {factor} times what the donor gives up.",
+                f"Whatever the donor gives up is multiplied by {factor} and goes to the recipient.",
+                f"For every unit that the donor gives up, the recipient gets {factor}.",
+            ),
+        ]
+
+    def _instead(self) -> list[str]:
+        """What a donor may do instead of giving."""
+        say, loss = self.framing.phrase, exact(self.world.punishment_loss)
+        lines = []
+        if self.punishes:
+            lines.append(
+                say(
+                    f"Instead of giving, the donor may punish: for every unit that the donor gives "
+                    f"up, the recipient loses {loss}, but never more than "
+                    "it has. Others may punish you too.",
+                    f"A donor may also punish instead of giving. Each unit that it gives up then "
+                    f"costs the recipient {loss}, though no more than it has. Others may do so "
+                    "to you.",
+                    f"Rather than give, a donor may punish: the recipient loses {loss} for every "
+                    "unit that the donor gives up, until it has nothing. So may others with you.",
+                )
+            )
+        if self.refuses:
+            lines.append(
+                say(
+                    "The donor may also refuse to play with this recipient; then nothing changes "
+                    "hands. Others may refuse to play with you too.",
+                    "A donor may refuse to play with its recipient, and nothing changes hands. "
+                    "Others may refuse you as well.",
+                    "It is also possible to refuse a recipient: then nobody gives or gets "
+                    "anything. You may be refused, too.",
+                )
+            )
+        return lines
+
     def _roles(self) -> str:
         if self.world.protocol == "corrected":
-            return "If you are the donor in one round, you are the recipient in the next."
-        return "You are the donor in some rounds and the recipient in the others."
+            return self.framing.phrase(
+                "If you are the donor in one round, you are the recipient in the next.",
+                "You are the donor in every other round, and the recipient in those between.",
+                "Roles alternate: after a round as donor you are the recipient, and so on.",
+            )
+        return self.framing.phrase(
+            "You are the donor in some rounds and the recipient in the others.",
+            "In some rounds you are the donor; in all others you are the recipient.",
+            "Which of the two you are changes from round to round.",
+        )
 
     def _trace_rule(self) -> str:
         trace = self.world.trace
         if not trace:
-            return "The donor learns nothing about what the recipient did before."
+            return self.framing.phrase(
+                "The donor learns nothing about what the recipient did before.",
+                "What the recipient did before is not told to the donor.",
+                "Nobody tells the donor how the recipient has behaved so far.",
+            )
         rule = "The donor learns what the recipient did when it was last a donor"
         if trace == 1:
             return f"{rule}."

@@ -27,10 +27,10 @@ _MOST_LINES = 64
 class Story:
     """A cover story: what the options, the rounds and the others are called.
 
-    intro holds {others} and {rounds}. gains: what a payoff does ("win", "wins").
+    intro: three wordings with {others} and {labels}. gains: what a payoff does ("win", "wins").
     """
 
-    intro: str
+    intro: tuple[str, str, str]
     option: str
     round: str
     other: str
@@ -40,8 +40,14 @@ class Story:
 
 STORIES = {
     "game": Story(
-        "You are playing a game with {others}. In every round each of you chooses one of the "
-        "options {labels}.",
+        (
+            "You are playing a game with {others}. In every round each of you chooses one of the "
+            "options {labels}.",
+            "This is a game between you and {others}. There are the options {labels}; in every "
+            "round each of you takes one of them.",
+            "You and {others} meet in a game. Each of you has to settle, round by round, on one "
+            "of the options {labels}.",
+        ),
         "option",
         "round",
         "the other player",
@@ -49,8 +55,14 @@ STORIES = {
         ("win", "wins"),
     ),
     "cooking": Story(
-        "You are preparing dinners together with {others}. Every evening each of you brings "
-        "one of the dishes {labels}.",
+        (
+            "You are preparing dinners together with {others}. Every evening each of you brings "
+            "one of the dishes {labels}.",
+            "You and {others} make dinner together. There are the dishes {labels}; every evening "
+            "each of you brings one of them.",
+            "Together with {others} you cook in the evenings. Each of you has to settle, evening "
+            "by evening, on one of the dishes {labels}.",
+        ),
         "dish",
         "evening",
         "the other cook",
@@ -58,8 +70,14 @@ STORIES = {
         ("receive", "receives"),
     ),
     "project": Story(
-        "You are working on a project with {others}. Every week each of you follows one of "
-        "the plans {labels}.",
+        (
+            "You are working on a project with {others}. Every week each of you follows one of "
+            "the plans {labels}.",
+            "You and {others} share a project. There are the plans {labels}; every week each of "
+            "you follows one of them.",
+            "A project brings you together with {others}. Each of you has to settle, week by "
+            "week, on one of the plans {labels}.",
+        ),
         "plan",
         "week",
         "the other partner",
@@ -83,6 +101,7 @@ class MatrixGameCaption(Caption):
     """
 
     world: MatrixGame
+    paraphrased = True
 
     def __init__(self, world: MatrixGame, framing: Framing | None = None) -> None:
         """Hold the world; refuse games whose actions or payoffs cannot be told."""
@@ -105,20 +124,36 @@ class MatrixGameCaption(Caption):
     def rules(self, seat: Seat) -> str:
         """The game as it is paid; payoffs too, unless one's part in it is drawn each round."""
         world, story = self.world, self.story
-        intro = story.intro.format(others=self._others(), labels=joined(self._listed(seat)))
+        say = self.framing.phrase
+        intro = say(*story.intro).format(others=self._others(), labels=joined(self._listed(seat)))
         lines = [intro, *self._meetings()]
         if world.order == "simultaneous":
-            lines.append("You choose at the same time, without knowing each other's choice.")
+            lines.append(
+                say(
+                    "You choose at the same time, without knowing each other's choice.",
+                    "Nobody learns what anybody else chooses before all have chosen.",
+                    "All choices are made at once; none is known when you make yours.",
+                )
+            )
         else:
             lines.append(
-                f"You choose one after the other; whoever chooses later in a {story.round} "
-                "knows what was chosen before."
+                say(
+                    f"You choose one after the other; whoever chooses later in a {story.round} "
+                    "knows what was chosen before.",
+                    f"Choices are made in turn; those made earlier in a {story.round} are known.",
+                    f"You take turns: later in a {story.round}, one knows what was chosen before.",
+                )
             )
         if self._known_role(seat) is not None:
             lines += self.payoff_lines(self._known_role(seat), seat)
         lines += [*self._lengths(), *self._noise()]
+        gain, unit = story.gains[0], self.framing.currency
         lines.append(
-            f"Your goal is to {story.gains[0]} as many {self.framing.currency} as possible."
+            say(
+                f"Your goal is to {gain} as many {unit} as possible.",
+                f"Try to {gain} as many {unit} as you can.",
+                f"What counts for you is how many {unit} you {gain} in all.",
+            )
         )
         return "\n".join(lines)
 
@@ -155,7 +190,11 @@ class MatrixGameCaption(Caption):
 
     def question(self, row: Any, seat: Seat) -> str:
         """Ask for an option."""
-        return f"Which {self.story.option} do you choose?"
+        return self.framing.phrase(
+            f"Which {self.story.option} do you choose?",
+            f"What is your choice of {self.story.option}?",
+            f"Please choose: which {self.story.option} is it?",
+        )
 
     def options(self, row: Any, seat: Seat) -> tuple[str, ...]:
         """The labels, in this individual's order."""
@@ -170,6 +209,19 @@ class MatrixGameCaption(Caption):
         labels = self.labels[: self._size(row, seat)]
         hint = self.answer_hint(row, seat)
         return read_answer(text, lambda answer: self._index(answer, labels, hint))
+
+    def others(self, row: Any, seat: Seat) -> tuple[str, ...] | None:
+        """What the others chose in the last round, where it is known."""
+        if self.world.shares_action:
+            counts = np.asarray(row.counts).tolist()
+            found = [
+                label
+                for label, count in zip(self.labels, counts, strict=True)
+                for _ in range(int(count))
+            ]
+            return tuple(found) if int(np.asarray(row.own_last)) >= 0 and found else None
+        theirs = [int(index) for index in np.atleast_1d(np.asarray(row.other_last))]
+        return tuple(self.labels[index] for index in theirs) if min(theirs) >= 0 else None
 
     def describe(self, action: Any, row: Any, seat: Seat) -> str:
         """An action in words, with the name that the game gives it."""
@@ -236,11 +288,15 @@ class MatrixGameCaption(Caption):
         gain, gains = self.story.gains
         own = plural(exact(paid[role]), self.framing.currency)
         if len(others) == 1:
-            other = self.story.other
-            return (
-                f"If you choose {self.labels[mine]} and {other} chooses "
-                f"{self.labels[theirs[0]]}, you {gain} {own} and {other} {gains} "
-                f"{exact(paid[others[0]])}."
+            other, theirs_paid = self.story.other, exact(paid[others[0]])
+            one, two = self.labels[mine], self.labels[theirs[0]]
+            return self.framing.phrase(
+                f"If you choose {one} and {other} chooses {two}, you {gain} {own} and {other} "
+                f"{gains} {theirs_paid}.",
+                f"When your choice is {one} and that of {other} is {two}, you {gain} {own}, and "
+                f"{other} {gains} {theirs_paid}.",
+                f"You choose {one}, {other} chooses {two}: you {gain} {own}, {other} {gains} "
+                f"{theirs_paid}.",
             )
         noun = self.story.other.removeprefix("the other ")
         names = [f"{noun} {player + 1}" for player in others]

@@ -34,6 +34,7 @@ class PublicGoodsCaption(Caption):
     """
 
     world: PublicGoods
+    paraphrased = True
 
     def __init__(self, world: PublicGoods, framing: Framing | None = None) -> None:
         """Hold the world whose current parameters are put into words."""
@@ -48,22 +49,46 @@ class PublicGoodsCaption(Caption):
     def rules(self, seat: Seat) -> str:
         """The game as it is paid."""
         world, unit = self.world, self.unit
-        members = "taking part" if self._voluntary else "of the group"
+        members = "members taking part"
+        if not self._voluntary:
+            members = f"{world.group_size} members of the group"
+        say, steps = self.framing.phrase, self._steps()
+        size, rounds = world.group_size, plural(str(world.rounds), "rounds")
+        start, factor = plural(exact(world.endowment), unit), exact(world.multiplier)
         lines = [
-            f"You are in a group of {world.group_size}. There "
-            f"{'is' if world.rounds == 1 else 'are'} {plural(str(world.rounds), 'rounds')}.",
+            say(
+                f"You are in a group of {size}. There "
+                f"{'is' if world.rounds == 1 else 'are'} {rounds}.",
+                f"Your group has {size} members. It plays {rounds}.",
+                f"A group of {size}, you included, goes through {rounds}.",
+            ),
             *self._groups(),
-            f"In every round each member gets {plural(exact(world.endowment), unit)} and "
-            "decides how many of them to put into a common account, between none and all. "
-            f"You keep what you do not put in{self._steps()}.",
-            f"The {unit} in the common account are multiplied by {exact(world.multiplier)} and "
-            f"shared equally by the {world.group_size if not self._voluntary else 'members'} "
-            f"{'members ' if not self._voluntary else ''}{members}, whatever each of them put in.",
+            say(
+                f"In every round each member gets {start} and "
+                "decides how many of them to put into a common account, between none and all. "
+                f"You keep what you do not put in{steps}.",
+                f"Each member is given {start} in every round and puts any part of them into a "
+                f"common account, from nothing to everything. The rest you keep{steps}.",
+                f"Every round begins with {start} for each member, who decides what share of them "
+                f"goes into a common account. What stays out of it is yours{steps}.",
+            ),
+            say(
+                f"The {unit} in the common account are multiplied by {factor} and "
+                f"shared equally by the {members}, whatever each of them put in.",
+                f"What is in the common account is multiplied by {factor}; the {members} get "
+                "equal parts of it, also those who put in little.",
+                f"The {members} then divide {factor} times the content of the common account "
+                "equally, no matter who put in what.",
+            ),
             *self._threshold(),
             *self._loners(),
             *self.examples(),
             *self._points_rules(),
-            f"Your goal is to earn as many {unit} as possible.",
+            say(
+                f"Your goal is to earn as many {unit} as possible.",
+                f"Try to earn as many {unit} as you can.",
+                f"What counts for you is how many {unit} you earn in all.",
+            ),
         ]
         return "\n".join(lines)
 
@@ -73,13 +98,26 @@ class PublicGoodsCaption(Caption):
         everyone = [1.0] * size
         nobody = [0.0] * size
         riding = [0.0] + [1.0] * (size - 1)
-        alone = self.payoffs(riding)
+        full, none = exact(self.payoffs(everyone)[0]), exact(self.payoffs(nobody)[0])
+        one, others = (exact(paid) for paid in self.payoffs(riding)[:2])
+        say = self.framing.phrase
         return [
-            f"If all put in everything, each earns {exact(self.payoffs(everyone)[0])} {unit} in "
-            f"that round; if nobody puts in anything, each earns "
-            f"{exact(self.payoffs(nobody)[0])}.",
-            f"If one puts in nothing and all others everything, that one earns "
-            f"{exact(alone[0])} and each of the others {exact(alone[1])}.",
+            say(
+                f"If all put in everything, each earns {full} {unit} in "
+                f"that round; if nobody puts in anything, each earns {none}.",
+                f"Where everybody puts in everything, each earns {full} {unit} in that round, and "
+                f"where nobody puts in anything, each earns {none}.",
+                f"A round in which all put in everything: each earns {full} {unit}. A round in "
+                f"which nobody puts in anything: each earns {none}.",
+            ),
+            say(
+                f"If one puts in nothing and all others everything, that one earns "
+                f"{one} and each of the others {others}.",
+                f"Where one puts in nothing but all others everything, that one earns {one}, and "
+                f"each of the others {others}.",
+                f"A round in which all but one put in everything: that one earns {one}, each of "
+                f"the others {others}.",
+            ),
         ]
 
     def payoffs(self, shares: list[float]) -> list[float]:
