@@ -1,12 +1,10 @@
-"""The command line: run validate list show resume replay new doctor.
+"""The command line: run validate list show resume replay new doctor; more in ``cli_study``.
 
 Exit codes: 0 ok, 1 failure, 2 bad input, 3 stopped by a limit, 130 interrupted. With
 ``--json``, stdout holds exactly one JSON object, also when something is wrong. Everything
 heavy is imported inside the command that needs it.
 """
 
-import json
-import math
 import os
 import sys
 from pathlib import Path
@@ -14,14 +12,34 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from society import cli_study
+from society.cli_base import (
+    BAD_INPUT,
+    FAILURE,
+    INTERRUPTED,
+    LIMIT,
+    OK,
+    AllowCode,
+    Guard,
+    Json,
+    Out,
+    Quiet,
+    RunDir,
+    Seed,
+    Sets,
+    Target,
+    load,
+    prepare_jax,
+    print_json,
+    stderr,
+    stdout,
+)
 
+if TYPE_CHECKING:
     from society.scenario import Scenario
 
 __all__ = ["app", "main"]
 
-OK, FAILURE, BAD_INPUT, LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
 _EXIT = {"ok": OK, "limit": LIMIT}
 # Typer carries its own click since 0.26; this is the ClickException of whichever it uses.
 _USAGE_ERRORS: Any = typer.BadParameter.__bases__[0].__bases__[0]
@@ -35,20 +53,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Target = Annotated[str, typer.Argument(metavar="SCENARIO", help="A shipped scenario or a file.")]
-RunDir = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Change a value, as in world.rounds=20."),
-]
-Seed = Annotated[int | None, typer.Option("--seed", help="Run this one seed.", min=0)]
-Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where run folders go.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; only the result.")]
-AllowCode = Annotated[
-    bool,
-    typer.Option("--allow-code", help="Let the scenario name classes of your own files."),
-]
+cli_study.register(app)
 
 
 def main() -> None:
@@ -57,14 +62,14 @@ def main() -> None:
         code = app(standalone_mode=False)
     except _USAGE_ERRORS as error:
         if "--json" in sys.argv:
-            _print_json({"status": "invalid", "errors": [{"message": error.format_message()}]})
+            print_json({"status": "invalid", "errors": [{"message": error.format_message()}]})
         else:
             error.show()
         code = BAD_INPUT
     except (KeyboardInterrupt, typer.Abort):
         if "--json" in sys.argv:
-            _print_json({"status": "interrupted"})
-        _stderr().print("interrupted; what was journalled is kept (society resume RUN)")
+            print_json({"status": "interrupted"})
+        stderr().print("interrupted; what was journalled is kept (society resume RUN)")
         code = INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -83,9 +88,9 @@ def run(
     as_json: Json = False,
 ) -> int:
     """Run a scenario."""
-    with _guard(as_json) as guard:
-        _prepare_jax()
-        loaded = _load(scenario, sets, seed, allow_code)
+    with Guard(as_json) as guard:
+        prepare_jax()
+        loaded = load(scenario, sets, seed, allow_code)
         if not quiet:
             _remark(loaded)
         from society.run import run_scenario
@@ -104,12 +109,12 @@ def resume(
     as_json: Json = False,
 ) -> int:
     """Go on with a run that was stopped, as if it had not been."""
-    with _guard(as_json) as guard:
+    with Guard(as_json) as guard:
         from society.recorder import RunFolder
 
         # Importing JAX takes seconds; a folder in use is refused before that.
         RunFolder.open(run_dir).lock().release()
-        _prepare_jax()
+        prepare_jax()
         from society.run import resume_run
 
         summary = resume_run(run_dir, guard.progress(quiet), tuple(sets or ()), allow_code)
@@ -125,8 +130,8 @@ def replay(
     as_json: Json = False,
 ) -> int:
     """Run a finished run again, offline, and compare."""
-    with _guard(as_json) as guard:
-        _prepare_jax()
+    with Guard(as_json) as guard:
+        prepare_jax()
         from society.run import replay_run
 
         summary = replay_run(run_dir, guard.progress(quiet), allow_code)
@@ -144,15 +149,15 @@ def validate(
     as_json: Json = False,
 ) -> int:
     """Check a scenario, and every condition of its sweep, without running it."""
-    with _guard(as_json) as guard:
-        _prepare_jax()
+    with Guard(as_json) as guard:
+        prepare_jax()
         from society.describe import check_scenario, print_checked
 
-        found = check_scenario(_load(scenario, sets, seed, allow_code))
+        found = check_scenario(load(scenario, sets, seed, allow_code))
         if as_json:
-            _print_json(found)
+            print_json(found)
         elif not quiet:
-            print_checked(_stdout(), found)
+            print_checked(stdout(), found)
     return guard.code
 
 
@@ -167,19 +172,19 @@ def list_(
     as_json: Json = False,
 ) -> int:
     """List what scenarios can name."""
-    with _guard(as_json) as guard:
+    with Guard(as_json) as guard:
         from society.describe import catalogue, print_catalogue
 
         if schema:
             from society.schema import scenario_schema
 
-            _print_json(scenario_schema(plugins=True))
+            print_json(scenario_schema(plugins=True))
             return OK
         found = catalogue(kind)
         if as_json:
-            _print_json(found)
+            print_json(found)
         else:
-            print_catalogue(_stdout(), found)
+            print_catalogue(stdout(), found)
     return guard.code
 
 
@@ -190,14 +195,14 @@ def show(
     as_json: Json = False,
 ) -> int:
     """Show a component's parameters, or a scenario."""
-    with _guard(as_json) as guard:
+    with Guard(as_json) as guard:
         from society.describe import describe, print_description
 
         found = describe(name, allow_code)
         if as_json:
-            _print_json(found)
+            print_json(found)
         else:
-            print_description(_stdout(), found)
+            print_description(stdout(), found)
     return guard.code
 
 
@@ -209,14 +214,14 @@ def new(
     as_json: Json = False,
 ) -> int:
     """Write a commented starter scenario."""
-    with _guard(as_json) as guard:
+    with Guard(as_json) as guard:
         from society.starter import write_starter
 
         path = write_starter(name, out)
         if as_json:
-            _print_json({"status": "ok", "file": str(path)})
+            print_json({"status": "ok", "file": str(path)})
         elif not quiet:
-            _stdout().print(
+            stdout().print(
                 f" wrote [cyan]{path}[/cyan]\n [bold]next[/bold]  society run {path}",
                 highlight=False,
                 soft_wrap=True,
@@ -227,107 +232,21 @@ def new(
 @app.command()
 def doctor(as_json: Json = False) -> int:
     """Check this machine: Python, JAX, disk, extras, caches."""
-    with _guard(as_json) as guard:
-        _prepare_jax()
+    with Guard(as_json) as guard:
+        prepare_jax()
         from society.doctor import examine, print_examination
 
         found = examine()
         if as_json:
-            _print_json(found)
+            print_json(found)
         else:
-            print_examination(_stdout(), found)
+            print_examination(stdout(), found)
         guard.code = OK if found["status"] == "ok" else FAILURE
     return guard.code
 
 
-class _guard:  # noqa: N801
-    """Turns expected errors of a command into messages and an exit code."""
-
-    def __init__(self, as_json: bool) -> None:
-        self.as_json = as_json
-        self.code = OK
-        self.shown: Any = None
-
-    def progress(self, quiet: bool) -> Any:
-        """What shows progress until the command is over."""
-        from society.progress import make_progress
-
-        self.shown = make_progress(_stderr(), quiet=quiet)
-        return self.shown
-
-    def __enter__(self) -> "_guard":
-        return self
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
-        if self.shown is not None:
-            self.shown.close()
-        if error is None or not isinstance(error, Exception) or isinstance(error, BrokenPipeError):
-            return False
-        self.code, found = _explain(error)
-        if self.as_json:
-            _print_json(found)
-            return True
-        console = _stderr()
-        for problem in found["errors"]:
-            _print_problem(console, problem)
-        return True
-
-
-def _explain(error: Exception) -> tuple[int, dict[str, Any]]:
-    """Exit code and JSON of an error; what nobody expected keeps its traceback."""
-    import dataclasses
-
-    from society.errors import ScenarioError
-    from worlds.redact import redact, redact_tree
-
-    if isinstance(error, ScenarioError):
-        problems = [dataclasses.asdict(problem) for problem in error.problems]
-        return BAD_INPUT, {"status": "invalid", "errors": redact_tree(problems)}
-    name = type(error).__name__
-    code = BAD_INPUT if name in _BAD_INPUT else FAILURE
-    if name not in _EXPECTED:
-        import traceback
-
-        _stderr().print(redact(traceback.format_exc()), markup=False, highlight=False)
-    message = redact(str(error)) or name
-    status = "invalid" if code == BAD_INPUT else "failed"
-    return code, {"status": status, "errors": [{"message": message, "type": name}]}
-
-
-# Named, not imported: their modules load JAX. Each says by itself what to do.
-_BAD_INPUT = {"NotARunError", "UsageError"}
-_EXPECTED = _BAD_INPUT | {
-    "BackendDownError",
-    "CheckpointError",
-    "Divergence",
-    "JournalError",
-    "LimitReachedError",
-    "RunLockedError",
-    "WriteError",
-}
-
-
-def _print_problem(console: "Console", problem: dict[str, Any]) -> None:
-    from rich.text import Text
-
-    line = Text()
-    if "file" in problem:
-        line.append(f"{problem['file']}:{problem['line']}:{problem['column']}: ", "bold")
-    line.append("error: ", "bold red")
-    if problem.get("path"):
-        line.append(f"{problem['path']}: ", "cyan")
-    line.append(problem["message"])
-    console.print(line, soft_wrap=True, highlight=False)
-
-
-def _load(name: str, sets: list[str] | None, seed: int | None, allow_code: bool) -> "Scenario":
-    from society.scenario import load_scenario
-
-    return load_scenario(name, tuple(sets or ()), seed, allow_code)
-
-
 def _remark(scenario: "Scenario") -> None:
-    console = _stderr()
+    console = stderr()
     notes = list(scenario.notes)
     if scenario.sweep is not None:
         notes.append("run ignores sweep; society validate lists its conditions")
@@ -337,53 +256,14 @@ def _remark(scenario: "Scenario") -> None:
 
 def _finish(summary: dict[str, Any], quiet: bool, as_json: bool, target: str = "") -> int:
     if as_json:
-        _print_json(summary)
+        print_json(summary)
     elif quiet:
         sys.stdout.write(f"{summary['status']} {summary['run_dir']}\n")
     else:
         from society.report import print_summary
 
-        print_summary(_stdout(), summary, target)
+        print_summary(stdout(), summary, target)
     return _EXIT.get(str(summary["status"]), FAILURE)
-
-
-def _prepare_jax() -> None:
-    """Keep compiled kernels between runs; leaves the choice of device to JAX."""
-    from society.doctor import cache_folder
-
-    folder = cache_folder()
-    if folder is not None:
-        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
-        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
-
-
-def _stdout() -> "Console":
-    from rich.console import Console
-
-    return Console()
-
-
-def _stderr() -> "Console":
-    from rich.console import Console
-
-    return Console(stderr=True)
-
-
-def _print_json(value: Any) -> None:
-    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-def _finite(value: Any) -> Any:
-    """Write numbers that JSON does not have as null."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
 
 
 if __name__ == "__main__":

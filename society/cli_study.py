@@ -1,0 +1,113 @@
+"""Commands about studies and results: sweep compare report export."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from society.cli_base import (
+    FAILURE,
+    OK,
+    AllowCode,
+    Guard,
+    Json,
+    Quiet,
+    Seed,
+    Sets,
+    Target,
+    load,
+    prepare_jax,
+    print_json,
+    stderr,
+    stdout,
+)
+
+__all__ = ["register"]
+
+Places = Annotated[
+    list[Path], typer.Argument(metavar="RUN_OR_STUDY...", help="Folders of runs or of a study.")
+]
+Options = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="KEY=VALUE", help="Handed to ray.init or to submitit."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command()(sweep)
+
+
+def sweep(
+    scenario: Target,
+    executor: Annotated[
+        str, typer.Option("--executor", help="local, ray or submitit (SLURM).")
+    ] = "local",
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="Runs at a time; 0 for all cores.")
+    ] = 0,
+    retries: Annotated[
+        int, typer.Option("--retries", min=0, help="For runs whose process died.")
+    ] = 2,
+    options: Options = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Where study folders go.")
+    ] = Path("studies"),
+    allow_code: AllowCode = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> int:
+    """Run every condition of a scenario's sweep; what is finished is not repeated."""
+    with Guard(as_json) as guard:
+        prepare_jax()
+        from society.study.progress import study_progress
+        from society.study.runner import run_study
+        from society.sweep import check_sweep
+
+        loaded = load(scenario, sets, seed, allow_code)
+        checked = check_sweep(loaded)
+        if not quiet:
+            for note in [*loaded.notes, *checked.notes]:
+                stderr().print(f"note: {note}", style="yellow", highlight=False)
+        guard.shown = study_progress(stderr(), quiet=quiet)
+        result = run_study(
+            loaded,
+            out,
+            executor=executor,
+            workers=workers,
+            retries=retries,
+            options=_options(options or []),
+            allow_code=allow_code,
+            progress=guard.shown,
+        )
+        guard.code = OK if result["status"] == "ok" else FAILURE
+        _print_sweep(result, quiet, as_json)
+    return guard.code
+
+
+def _print_sweep(result: dict[str, Any], quiet: bool, as_json: bool) -> None:
+    if as_json:
+        print_json(result)
+    elif quiet:
+        typer.echo(f"{result['status']} {result['study_dir']}")
+    else:
+        from society.study.show import print_study
+
+        print_study(stdout(), result)
+
+
+def _options(texts: list[str]) -> dict[str, Any]:
+    """``KEY=VALUE`` texts as a map; values are YAML."""
+    from society.overrides import OverrideError, parse_assignment
+    from society.study.executors import ExecutorError
+
+    found = {}
+    for text in texts:
+        try:
+            path, value, _ = parse_assignment(text)
+        except OverrideError as error:
+            raise ExecutorError(f"--option: {error}") from error
+        found[".".join(path)] = value
+    return found
