@@ -17,7 +17,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from llm_agents.backends.base import NEVER, Request
+from llm_agents.backends.base import NEVER, Request, Response, Usage, sample_option
 
 __all__ = [
     "CLEAR_MASS",
@@ -30,6 +30,7 @@ __all__ = [
     "options_regex",
     "read_top",
     "renormalised",
+    "score_exactly",
     "walk",
 ]
 
@@ -156,6 +157,58 @@ def _common(first: Sequence[int], second: Sequence[int]) -> int:
             break
         count += 1
     return count
+
+
+Scores = Mapping[tuple[int, ...], Mapping[int, float]]
+
+
+def score_exactly(
+    requests: Sequence[Request],
+    tree_of: Callable[[Request, str], TokenTree],
+    score: Callable[[Sequence[TokenTree]], Sequence[Scores]],
+) -> list[Response]:
+    """Choose for every request with a model whose tokens can be scored.
+
+    Each request's options are scored after its own lead; where the model was not about to
+    say any of them, and the request names no lead, after the usual one too, and the lead
+    under which the options are the likelier counts.
+
+    Args:
+      requests: with options.
+      tree_of: (request, lead) -> the questions to ask.
+      score: answers the questions of many trees at once.
+    """
+    best: dict[int, tuple[float, str, list[float]]] = {}
+    read = [0] * len(requests)
+    left = list(range(len(requests)))
+    for turn in range(2):
+        left = [i for i in left if turn < len(leads(requests[i]))]
+        if not left:
+            break
+        trees = [tree_of(requests[i], leads(requests[i])[turn]) for i in left]
+        for index, tree, found in zip(left, trees, score(trees), strict=True):
+            scores = tree.scores(found)
+            mass = sum(map(math.exp, scores))
+            read[index] += len(tree.tokens.context) + len(tree.nodes) - 1
+            if index not in best or mass > best[index][0]:
+                best[index] = (mass, leads(requests[index])[turn], scores)
+        left = [i for i in left if best[i][0] < CLEAR_MASS]
+    return [
+        _chosen(request, *best[index][1:], read[index]) for index, request in enumerate(requests)
+    ]
+
+
+def _chosen(request: Request, lead: str, scores: Sequence[float], read: int) -> Response:
+    options = request.options or ()
+    logprobs = renormalised(scores)
+    index = sample_option(logprobs, request.temperature, request.seed)
+    return Response(
+        text=options[index],
+        choice=index,
+        option_logprobs=logprobs,
+        usage=Usage(prompt_tokens=read),
+        method="logprobs" if lead == leads(request)[0] else "led_logprobs",
+    )
 
 
 # ---- servers that list the likeliest next tokens ----------------------------------------
