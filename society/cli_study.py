@@ -36,6 +36,7 @@ Options = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command()(sweep)
+    app.command()(compare)
 
 
 def sweep(
@@ -84,6 +85,31 @@ def sweep(
         )
         guard.code = OK if result["status"] == "ok" else FAILURE
         _print_sweep(result, quiet, as_json)
+    return guard.code
+
+
+def compare(
+    places: Places,
+    measures: Annotated[
+        list[str] | None,
+        typer.Option("--measure", metavar="NAME", help="Only this measure; may be repeated."),
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", metavar="NAME", help="Compare with this condition.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Compare the conditions of a study, or runs, with intervals and tests."""
+    with Guard(as_json) as guard:
+        from society.study.compare import compare as compared
+        from society.study.read import read_results
+        from society.study.show import print_comparison
+
+        found = compared(read_results(places), tuple(measures or ()), baseline)
+        if as_json:
+            print_json(found)
+        else:
+            print_comparison(stdout(), found)
     return guard.code
 
 

@@ -1,6 +1,6 @@
 """What a person reads after a sweep and of a comparison."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -8,7 +8,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["print_comparison", "print_study"]
+__all__ = [
+    "cell_headings",
+    "cell_labels",
+    "contrast_label",
+    "print_comparison",
+    "print_study",
+    "short",
+]
 
 _MOST = 40
 
@@ -79,36 +86,57 @@ def _print_moves(console: Console, found: Mapping[str, Any], measure: str) -> No
 
 def _cells(found: Mapping[str, Any], measure: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, header_style="bold")
-    table.add_column("cell", overflow="fold")
+    rows = [cell for cell in found["cells"] if cell["measures"].get(measure)]
+    for name in cell_headings(found["cells"]):
+        table.add_column(name, overflow="fold", min_width=min(len(name), 12))
     for name in ("runs", "mean", "95 % interval", "IQM"):
         table.add_column(name, justify="right", no_wrap=True)
-    theory = any(cell["theory"].get(measure) for cell in found["cells"])
+    theory = any(cell["theory"].get(measure) for cell in rows)
     if theory:
         table.add_column("theory", justify="right", overflow="fold")
-    for cell in found["cells"][:_MOST]:
-        one = cell["measures"].get(measure)
-        if one is None:
-            continue
+    for cell in rows[:_MOST]:
+        one = cell["measures"][measure]
         ends = f"{_number(one['ci95'][0])} to {_number(one['ci95'][1])}" if one["ci95"] else ""
-        row = [cell["name"], str(one["n"]), _number(one["mean"]), ends, _number(one["iqm"])]
+        row = [*cell_labels(cell, found["cells"]), str(one["n"]), _number(one["mean"]), ends]
+        row.append(_number(one["iqm"]))
         if theory:
             lines = cell["theory"].get(measure, [])
-            row.append(", ".join(f"{_number(t['value'])} ({t['label']})" for t in lines))
+            row.append(", ".join(f"{_number(t['value'])} {t['label']}" for t in lines))
         table.add_row(*(Text(text) for text in row))
-    if len(found["cells"]) > _MOST:
-        table.add_row(f"and {len(found['cells']) - _MOST} more")
+    if len(rows) > _MOST:
+        table.add_row(f"and {len(rows) - _MOST} more")
     return table
+
+
+def cell_headings(cells: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Columns that tell cells apart: the condition where it varies, and the factors."""
+    conditions = {cell["condition"] for cell in cells}
+    paths = dict.fromkeys(path for cell in cells for path in cell["point"])
+    first = ["condition"] if len(conditions) > 1 or not paths else []
+    return [*first, *(short(path) for path in paths)]
+
+
+def cell_labels(cell: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What stands in these columns for one cell."""
+    first = cell_headings(cells)[:1] == ["condition"]
+    return [*([cell["condition"]] if first else []), *map(str, cell["point"].values())]
+
+
+def short(path: str) -> str:
+    """The last part of a path that says something by itself."""
+    head, _, tail = path.rpartition(".")
+    return f"{head.rpartition('.')[2]}.{tail}" if tail in ("use", "count", "policy") else tail
 
 
 def _contrasts(contrasts: list[dict[str, Any]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, header_style="bold")
-    table.add_column("compared", overflow="fold")
+    table.add_column("compared", overflow="fold", min_width=18)
     for name in ("difference", "95 % interval", "P(better)", "g", "delta", "p (Holm)"):
         table.add_column(name, justify="right", no_wrap=True)
     for one in contrasts[:_MOST]:
         ends = f"{one['ci95'][0]:+.3g} to {one['ci95'][1]:+.3g}" if one["ci95"] else ""
         table.add_row(
-            Text(f"{one['first']} - {one['second']}"),
+            Text(contrast_label(one)),
             f"{one['difference']:+.4g}",
             ends,
             f"{one['improvement']:.2f}",
@@ -117,6 +145,14 @@ def _contrasts(contrasts: list[dict[str, Any]]) -> Table:
             Text(_chance(one["p_holm"]), "bold" if one["p_holm"] < 0.05 else ""),
         )
     return table
+
+
+def contrast_label(one: Mapping[str, Any]) -> str:
+    """Say which two sides a contrast compares: ``graph scale_free - lattice``."""
+    if one["kind"] == "condition":
+        return f"{one['first']} - {one['second']}"
+    first, second = (one[side].partition("=")[2] for side in ("first", "second"))
+    return f"{short(one['kind'])} {first} - {second}"
 
 
 def _chance(p: float) -> str:
