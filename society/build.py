@@ -19,6 +19,7 @@ from society.envs import each_world, many_worlds, refuse_unfit, repeated
 from society.graphs import build_graph, edit
 from society.graphs.rewiring import RewireRule, Situation
 from society.interventions import AddTies, CutTies, Rewire, Scheduled, ticks_of
+from society.newborns import check_births, ticks_that_fit
 from society.plan import Plan
 from society.population import Group, Population
 from society.scenario import Scenario
@@ -130,6 +131,8 @@ def build(scenario: Scenario) -> Simulation:
     with scenario.locating("transmission"):
         transmission.check([group.policy for group in population.groups])
     measures = each_world(make_measures(scenario, alone, single), world, single)
+    with scenario.locating("selection"):
+        check_births(world, selection is not None and plan.generations > 1)
     fitness = (selection.fitness if selection is not None else "") or world.fitness
     parts = Parts(
         policies=tuple(None if group.is_text else group.policy for group in population.groups),
@@ -152,7 +155,7 @@ def build(scenario: Scenario) -> Simulation:
         selects=selection is not None and plan.generations > 1,
         fixed=selection is None and not scenario.interventions and not world.births,
         measures=tuple(measures.values()),
-        capacity=_capacity(plan, population, len(scenario.seed_list), selection),
+        capacity=_capacity(plan, population, len(scenario.seed_list), selection, world.births),
     )
     simulation = Simulation(
         scenario=scenario,
@@ -440,14 +443,19 @@ def _check_fitness(simulation: Simulation, scenario: Scenario) -> None:
 
 
 def _capacity(
-    plan: Plan, population: Population, replicates: int, selection: Selection | None
+    plan: Plan,
+    population: Population,
+    replicates: int,
+    selection: Selection | None,
+    births: int,
 ) -> int:
     """Ticks of a chunk, so that what it leaves fits in memory."""
     row = 256
     if selection is not None and not selection.imitates:
         row += 12 * population.num_slots // plan.ticks_per_generation
     fits = CHUNK_BYTES // (row * replicates)
-    return int(np.clip(fits, 16, 4096))
+    ticks = int(np.clip(fits, 16, 4096))
+    return ticks_that_fit(ticks, population.num_slots, replicates) if births else ticks
 
 
 def _all_columns(population: Population) -> dict[str, np.ndarray]:

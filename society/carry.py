@@ -52,6 +52,7 @@ class Carry(NamedTuple):
     totals: outcome name -> sum over this generation's finished episodes; count of those.
     accs: accumulators of the measures. keys: stream -> [2] uint32. refused: [G] int32.
     checksum: uint32 over state and minds at the last episode end.
+    lives: births and deaths of the latest tick, in worlds where steps give birth.
     learners: a Course per group (``society.learning``), None for those that do not learn; ()
     where nobody does.
     """
@@ -81,6 +82,7 @@ class Carry(NamedTuple):
     refused: Array
     checksum: Array
     learners: tuple[Any, ...] = ()
+    lives: Any = ()
 
 
 class Chunk(NamedTuple):
@@ -90,6 +92,7 @@ class Chunk(NamedTuple):
     frozen: [C] bool, the tick only waited. generations: [Cg, K] float32 and hashes [Cg] uint32
     of generations that ended. births: [Cg, B, 3] int32 (child uid, parent uid, slot), -1 = none,
     of generations that began. ended: int32 generations that ended in the chunk.
+    lives: log of births and deaths inside steps, in worlds where there are any.
     """
 
     ticks: Array
@@ -99,6 +102,7 @@ class Chunk(NamedTuple):
     hashes: Array
     births: Array
     ended: Array
+    lives: Any = ()
 
 
 class Loop(NamedTuple):

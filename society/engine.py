@@ -13,7 +13,7 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 
-from society import learning
+from society import learning, newborns
 from society.breeding import choose, inherit, mask
 from society.carry import (
     Carry,
@@ -120,6 +120,8 @@ class Engine:
             totals=jax.tree.map(jnp.zeros_like, totals),
             accs=tuple(measure.begin(world, slices) for measure in self.measures),
         )
+        if world.births:
+            carry = carry._replace(lives=newborns.begin_lives(self.population.num_slots))
         return carry._replace(learners=learning.begin_courses(self, parts, carry, root))
 
     def seats(self, parts: Parts, carry: Carry, index: int) -> Seats:
@@ -137,7 +139,7 @@ class Engine:
 
         def segment(loop: Loop) -> Loop:
             carry, births = self.begin(parts, loop.carry)
-            chunk = loop.chunk
+            chunk = newborns.note_founders(loop, carry)
             if births is not None:
                 chunk = chunk._replace(births=chunk.births.at[chunk.ended].max(births))
             loop = Loop(carry, chunk, loop.index)
@@ -160,6 +162,8 @@ class Engine:
         carry, chunk, index = loop
         clock = jnp.stack([carry.generation, carry.episode, carry.step])
         carry, metrics, frozen = self._move(parts, carry)
+        if carry.world.births:
+            chunk = chunk._replace(lives=newborns.note(chunk.lives, carry, index))
         chunk = chunk._replace(
             ticks=chunk.ticks.at[index].set(flatten(metrics)),
             clock=chunk.clock.at[index].set(clock),
@@ -222,6 +226,8 @@ class Engine:
     # ---- parts of a tick ------------------------------------------------------------
 
     def _begin_episode(self, parts: Parts, carry: Carry) -> Carry:
+        if carry.world.births:
+            carry = newborns.found(carry, self.population.alive())
         state = placed(carry).init(fold(carry.keys["init"], carry.generation, carry.episode))
         no = jnp.bool_(False)
         carry = carry._replace(state=state, begun=~no, over=no, renewed=no, step=jnp.int32(0))
@@ -255,6 +261,9 @@ class Engine:
             carry = carry._replace(over=over)
         carry = self._accumulate(parts, carry, observation, action, transition, frozen)
         carry = self._hush(parts, carry._replace(state=state, minds=minds, outbox=outbox))
+        if world.births:
+            alive = world.observe(state).alive
+            carry = newborns.settle(self, parts, carry, alive, transition, frozen)
         metrics = transition.metrics
         if carry.learners:
             ends = self._ends(carry._replace(step=carry.step + 1, within=carry.within + 1))
@@ -445,6 +454,9 @@ class Engine:
             hashes=jnp.zeros(ended, jnp.uint32),
             births=jnp.full((ended, *births), -1, jnp.int32),
             ended=jnp.int32(0),
+            lives=newborns.empty_log(self.population.num_slots, self.capacity)
+            if carry.world.births
+            else (),
         )
 
     # ---- small things -----------------------------------------------------------------

@@ -28,6 +28,7 @@ from society.interventions import Scene, Scheduled, choose_slots
 from society.journal import Journal
 from society.journal_rows import StoredEvent
 from society.machine import Machine, stack, unstack
+from society.newborns import events_of
 from society.plan import Place
 from society.recorder import RunFolder
 from society.selection.pairs import births_among
@@ -390,6 +391,8 @@ class Execution:
 
     def _record(self, replicate: int, chunk: Any, ticks: int) -> None:
         self.history.write(replicate, chunk, ticks)
+        if self.simulation.world.births:
+            self.journal.add_events(events_of(replicate, chunk.lives, np.asarray(chunk.clock)))
         if self.history.every == 1 and not self.simulation.has_language:
             first = int(chunk.clock[0, 0])
             for offset, births in enumerate(chunk.births):

@@ -29,6 +29,8 @@ class Machine:
         self.parts = simulation.parts
         engine = simulation.engine
         across = _vmapped if simulation.scenario.repro == "fast" else _mapped
+        if simulation.world.births and len(simulation.seeds) == 1:
+            across = _alone
         self._start = jax.jit(
             lambda parts, world, graphs, keys: across(
                 lambda both: engine.start(parts, world, both[0], both[1]), (graphs, keys)
@@ -122,6 +124,12 @@ def unstack(tree: Any, index: int) -> Any:
 
 def _mapped(function: Callable, arguments: Any) -> Any:
     return jax.lax.map(function, arguments)
+
+
+def _alone(function: Callable, arguments: Any) -> Any:
+    """One replicate without a loop around it, which would copy all weights in and out."""
+    one = function(jax.tree.map(lambda leaf: jnp.squeeze(leaf, 0), arguments))
+    return jax.tree.map(lambda leaf: jnp.expand_dims(leaf, 0), one)
 
 
 def _vmapped(function: Callable, arguments: Any) -> Any:

@@ -1,0 +1,237 @@
+"""Births and deaths inside a step: minds inherit, uids are given, lives are noted.
+
+A world that gives birth says in ``Transition.parents`` who bore whom. The same slots tell
+the minds whom to inherit from, through the same path as between generations (one
+``Transmission``), so body and mind of a child come from the same parents. Inheritance is
+a compact list: it costs what the births of a step cost, whatever the number of slots.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from society.journal_rows import StoredEvent
+from society.selection.pairs import localise
+from worlds.random import fold
+from worlds.types import Array, Births, Transition
+
+__all__ = [
+    "BORN",
+    "DIED",
+    "Lives",
+    "begin_lives",
+    "check_births",
+    "empty_log",
+    "events_of",
+    "found",
+    "note",
+    "note_founders",
+    "settle",
+    "ticks_that_fit",
+]
+
+BORN, DIED = 0, 1
+COLUMNS = 7  # tick in the chunk, BORN or DIED, uid, slot, two parents' uids, distance as bits
+_LOG_BYTES = 8 * 2**20
+
+
+class Lives(NamedTuple):
+    """Who was born and who died in the latest tick.
+
+    born: [N] bool; founders of a later episode too. died: [N] bool, of those before.
+    uid_before: [N] int32. parents: [N, 2] int32 uids, -1 = none. distance: [N] float32 of
+    each newborn's mind from its first parent's, as its policy measures it.
+    """
+
+    born: Array
+    died: Array
+    uid_before: Array
+    parents: Array
+    distance: Array
+
+
+class Log(NamedTuple):
+    """Lives of a chunk's ticks: rows [E, 7] int32, and how many of them are used."""
+
+    rows: Array
+    used: Array
+
+
+def begin_lives(num: int) -> Lives:
+    """Nobody was born, nobody died."""
+    return Lives(
+        born=jnp.zeros(num, bool),
+        died=jnp.zeros(num, bool),
+        uid_before=jnp.full(num, -1, jnp.int32),
+        parents=jnp.full((num, 2), -1, jnp.int32),
+        distance=jnp.zeros(num, jnp.float32),
+    )
+
+
+def empty_log(num: int, ticks: int) -> Log:
+    """Room for all lives that so many ticks can hold: one birth and one death a slot."""
+    return Log(jnp.zeros(((2 * ticks + 1) * num, COLUMNS), jnp.int32), jnp.int32(0))
+
+
+def ticks_that_fit(ticks: int, num: int, replicates: int) -> int:
+    """Ticks of a chunk whose log fits in memory."""
+    fits = _LOG_BYTES // (2 * 4 * COLUMNS * num * replicates)
+    return int(np.clip(fits, 4, ticks))
+
+
+def check_births(world: Any, selects: bool) -> None:
+    """Refuse selection between generations where the world itself selects."""
+    if world.births and selects:
+        raise ValueError(
+            "this world gives birth inside its steps, so who reproduces is decided there; "
+            "leave selection out, or set generations: 1"
+        )
+
+
+def found(carry: Any, founders: np.ndarray) -> Any:
+    """Let founders take the first slots at the beginning of an episode.
+
+    In all but the first episode they are new individuals, with new uids, who have the minds
+    that the slots' last holders left.
+    """
+    held = jnp.asarray(founders)
+    begins = (carry.generation == 0) & (carry.episode == 0)
+    fresh = jnp.where(held, carry.next_uid + jnp.cumsum(held) - 1, -1).astype(jnp.int32)
+    lives = begin_lives(held.shape[0])
+    return carry._replace(
+        alive=held,
+        uid=jnp.where(begins, carry.uid, fresh),
+        next_uid=jnp.where(begins, carry.next_uid, carry.next_uid + held.sum(dtype=jnp.int32)),
+        newborn=held & ~begins,
+        lives=lives._replace(born=held, died=carry.alive & ~begins, uid_before=carry.uid),
+    )
+
+
+def settle(
+    engine: Any, parts: Any, carry: Any, alive: Array, transition: Transition, frozen: Array
+) -> Any:
+    """Give newborns uids and minds after a step.
+
+    Args:
+      carry: after the step, with ``alive`` and ``uid`` of before.
+      alive: [N] bool after the step.
+      frozen: the tick only waited; nobody was born.
+    """
+    assert transition.parents is not None
+    num = alive.shape[0]
+    parents = jnp.where(frozen, -1, transition.parents)
+    has_parents = (parents >= 0).any(axis=1)
+    born = alive & (has_parents | ~carry.alive)
+    died = carry.alive & (~alive | born)
+    births = _listed(born & has_parents, parents)
+    minds, distance = _inherit(engine, parts, carry, births)
+    rank = jnp.cumsum(born) - 1
+    named = jnp.where(born, carry.next_uid + rank, carry.uid)
+    uids = jnp.append(carry.uid, -1)[jnp.where(parents >= 0, parents, num)]
+    refused = carry.refused
+    if transition.refused is not None:
+        index = jnp.asarray(engine.population.group_index())
+        refused = refused.at[index].add((transition.refused & ~frozen).astype(jnp.int32))
+    return carry._replace(
+        minds=minds,
+        alive=alive,
+        newborn=born,
+        uid=jnp.where(alive, named, -1).astype(jnp.int32),
+        next_uid=carry.next_uid + born.sum(dtype=jnp.int32),
+        refused=refused,
+        lives=Lives(born, died, carry.uid, _two(uids), distance),
+    )
+
+
+def note_founders(loop: Any, carry: Any) -> Any:
+    """The chunk of a loop with the founders of an episode that ``carry`` has just begun."""
+    if not carry.world.births:
+        return loop.chunk
+    fresh = ~loop.carry.begun
+    lives = carry.lives
+    lives = lives._replace(born=lives.born & fresh, died=lives.died & fresh)
+    log = note(loop.chunk.lives, carry._replace(lives=lives), loop.index)
+    return loop.chunk._replace(lives=log)
+
+
+def note(log: Log, carry: Any, index: Array) -> Log:
+    """Write who died in the latest tick, then who was born, in slot order.
+
+    Args:
+      index: int32 of the tick in its chunk.
+    """
+    lives, uid = carry.lives, carry.uid
+    num = uid.shape[0]
+    slot = jnp.arange(num, dtype=jnp.int32)
+    ones = jnp.ones(num, jnp.int32)
+    bits = jax.lax.bitcast_convert_type(lives.distance, jnp.int32)
+    none = -ones
+    gone = jnp.stack([index * ones, DIED * ones, lives.uid_before, slot, none, none, 0 * ones], 1)
+    came = jnp.stack([index * ones, BORN * ones, uid, slot, *lives.parents.T, bits], 1)
+    happened = jnp.concatenate([lives.died, lives.born])
+    place = jnp.where(happened, log.used + jnp.cumsum(happened) - 1, log.rows.shape[0])
+    rows = log.rows.at[place].set(jnp.concatenate([gone, came]), mode="drop")
+    return Log(rows, log.used + happened.sum(dtype=jnp.int32))
+
+
+def events_of(replicate: int, log: Log, clock: np.ndarray) -> list[StoredEvent]:
+    """One journal event for each tick in which somebody was born or died.
+
+    Its data: ``born``: [uid, parent, other parent, slot, distance] each; ``died``: [uid, slot].
+    """
+    rows = np.asarray(log.rows)[: int(log.used)]
+    if not len(rows):
+        return []
+    ticks, first = np.unique(rows[:, 0], return_index=True)
+    found = []
+    for tick, part in zip(ticks.tolist(), np.split(rows, first[1:]), strict=True):
+        came, gone = part[part[:, 1] == BORN], part[part[:, 1] == DIED]
+        distance = np.ascontiguousarray(came[:, 6]).view(np.float32)
+        data = {
+            "born": [
+                [uid, one, two, slot, float(f"{far:.6g}")]
+                for (uid, slot, one, two), far in zip(came[:, 2:6].tolist(), distance, strict=True)
+            ],
+            "died": gone[:, 2:4].tolist(),
+        }
+        place = clock[tick].tolist()
+        found.append(StoredEvent(replicate, *place, 0, "lives", -1, 0, data))
+    return found
+
+
+def _listed(born: Array, parents: Array) -> Births:
+    """Births as a list that begins with the real ones."""
+    num = born.shape[0]
+    (child,) = jnp.nonzero(born, size=num, fill_value=num)
+    child = child.astype(jnp.int32)
+    row = jnp.minimum(child, num - 1)
+    return Births(child, jnp.where((child < num)[:, None], parents[row], -1))
+
+
+def _inherit(engine: Any, parts: Any, carry: Any, births: Births) -> tuple[tuple[Any, ...], Array]:
+    key = fold(carry.keys["transmission"], carry.generation, carry.episode, carry.step)
+    minds = list(carry.minds)
+    num = engine.population.num_slots
+    distance = jnp.zeros(num, jnp.float32)
+    for number, group in enumerate(engine.population.groups):
+        if group.is_text:
+            continue
+        policy = parts.policies[number]
+        own = localise(births, group.start, group.stop)
+        seats = engine.seats(parts, carry, number)
+        minds[number] = parts.transmission.pass_on(
+            fold(key, number), policy, minds[number], own, seats
+        )
+        if hasattr(policy, "distance"):
+            slots = jnp.where(own.child < group.size, own.child + group.start, num)
+            far = policy.distance(minds[number], own)
+            distance = distance.at[slots].set(far, mode="drop")
+    return tuple(minds), distance
+
+
+def _two(uids: Array) -> Array:
+    """[N, 2]: the first two parents."""
+    none = jnp.full((uids.shape[0], 1), -1, jnp.int32)
+    return jnp.concatenate([uids, none], axis=1)[:, :2]

@@ -1,0 +1,76 @@
+"""Births inside a step: who wants a child with whom, and which free slot it gets.
+
+There is one index space, the N slots. Parents and children are matched by rank among those
+of their group, and the same arrays say whom the mind inherits from: body and network cannot
+come from different parents.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from worlds.life.space import Near
+from worlds.types import Array
+
+__all__ = ["Matched", "match", "mates"]
+
+
+class Matched(NamedTuple):
+    """Who bears whom.
+
+    child: [N] int32 slot of each slot's child, N where it has none. refused: [N] bool, found
+    no slot. parents: [N, 2] int32 parents of whoever is born in a slot, -1 = nobody.
+    born: [N] bool.
+    """
+
+    child: Array
+    refused: Array
+    parents: Array
+    born: Array
+
+
+def mates(wants: Array, near: Near, reach: Array, group: Array) -> Array:
+    """[N] int32 slot of each willing slot's mate, N where none: pairs of mutually nearest.
+
+    Only willing members of the same group within reach are candidates.
+    """
+    num = wants.shape[0]
+    near_group = jnp.append(group, -1)[near.index]
+    willing = jnp.append(wants, False)[near.index] & (near_group == group[:, None])
+    willing = willing & (near.distance <= reach) & wants[:, None]
+    first = jnp.argmax(willing, axis=1)[:, None]
+    some = jnp.take_along_axis(willing, first, 1)[:, 0]
+    choice = jnp.where(some, jnp.take_along_axis(near.index, first, 1)[:, 0], num)
+    back = jnp.append(choice, num)[choice]
+    mutual = some & (back == jnp.arange(num))
+    return jnp.where(mutual, choice, num).astype(jnp.int32)
+
+
+def match(
+    bears: Array, mate: Array, free: Array, group_sizes: tuple[int, ...], turn: Array
+) -> Matched:
+    """Give the k-th of a group that bears the k-th free slot of the group.
+
+    Ranks are counted from a slot that ``turn`` moves on, so that a full world does not
+    always refuse the same slots.
+
+    Args:
+      bears: [N] bool, bear a child and would pay for it. mate: [N] int32, N = none.
+      free: [N] bool. group_sizes: slots of each group. turn: int32.
+    """
+    num = bears.shape[0]
+    child = jnp.full(num, num, jnp.int32)
+    start = 0
+    for size in group_sizes:
+        order = start + jnp.mod(jnp.arange(size, dtype=jnp.int32) + turn, size)
+        asks, offers = bears[order], free[order]
+        place = jnp.where(offers, jnp.cumsum(offers) - 1, size)
+        slots = jnp.full(size, num, jnp.int32).at[place].set(order, mode="drop")
+        rank = jnp.where(asks, jnp.cumsum(asks) - 1, size)
+        child = child.at[order].set(slots.at[rank].get(mode="fill", fill_value=num))
+        start += size
+    served = child < num
+    slot = jnp.arange(num, dtype=jnp.int32)
+    pair = jnp.stack([slot, jnp.where(mate < num, mate, -1)], axis=1)
+    parents = jnp.full((num, 2), -1, jnp.int32).at[child].set(pair, mode="drop")
+    return Matched(child, bears & ~served, parents, parents[:, 0] >= 0)

@@ -1,0 +1,587 @@
+"""Artificial life: bodies that eat, fight, speak, breed and dig on a changing torus."""
+
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import gymnasium
+import jax.numpy as jnp
+import numpy as np
+from gymnasium import spaces
+
+from worlds.life import body
+from worlds.life.births import Matched, match, mates
+from worlds.life.machines import WORDS, Machines, Report, compute, rule_program
+from worlds.life.space import Near, cell_of, nearest, wrap
+from worlds.life.state import Flows, LifeState, Prices
+from worlds.life.terrain import (
+    CHANGEABLE,
+    FIELDS,
+    Climate,
+    Ground,
+    Terrain,
+    lattice,
+    maps,
+    season,
+)
+from worlds.life.views import NUM_OTHER, NUM_OWN, view_of
+from worlds.random import fold, named, uniform
+from worlds.registry import component
+from worlds.tree import doc_field, provided, pytree
+from worlds.types import Array, Observation, Transition
+from worlds.world import World
+
+__all__ = ["Life"]
+
+IDENTITY = 8
+_KNOWN_MACHINES = 8  # machines among which each machine finds its western and eastern one
+
+
+class _Settled(NamedTuple):
+    """Bodies after paying, eating and fighting: what they have, who died, where energy went."""
+
+    stock: Array
+    ground: Array
+    dies: Array
+    reward: Array
+    flows: dict[str, Array]
+
+
+@component("world", "life")
+@pytree
+class Life(World[LifeState]):
+    """A living planet: eat, fight, speak, breed, dig and program machines on a torus.
+
+    Who acts when: every living body, in every step, all at once.
+
+    Action: float32 [N, 8 + 2 words + 5] in [-1, 1]: move south, move east, push (below 0:
+    pull), eat (> 0), give birth (> 0), attack (0 to 1), speak (> 0), program machines (> 0);
+    change of the voice, words; terraforming of fertility, roughness, friction, noise and
+    hardship of one's cell.
+
+    A step: everybody pays (at most what it has), eats its share of its cell, hits and is
+    hit; whoever has nothing left, or reaches ``max_age``, dies and leaves the rest to the
+    ground. The living give birth where they can pay and a slot of their group was free when
+    the step began; a refused birth costs nothing. Then bodies move, words are heard, the
+    ground grows, fades and forgets what was dug, and machines compute.
+
+    Reward: energy eaten and looted, less energy paid and lost in fights; what a child is
+    given does not count. Energy is neither made nor lost but by the flows in ``Flows``.
+
+    Random: the base maps, founders and machines at the beginning; where newborns appear,
+    changes of identity. Minds bring their own chance.
+    The episode ends when nobody is left, or is truncated after ``max_steps``.
+
+    Source: after Lu et al. (2024), JaxLife, arXiv:2409.00853. Ours differs: directions are
+    signed, neighbours have a range, costs are never negative, shares among eaters are equal,
+    all energy is accounted, a child's body and mind come from the same parents.
+    """
+
+    births: ClassVar[int] = 2
+    measures: ClassVar[tuple[str, ...]] = ()
+    caption: ClassVar[str | None] = None
+
+    num_slots: int = provided(128)
+    num_players: int = provided(32)
+    group_sizes: tuple[int, ...] = provided(())
+    present: Any = provided()
+
+    size: int = doc_field(128, "cells along each side of the torus", ge=8)
+    terrain: Terrain = doc_field("perlin", "how base maps are made")
+    climate: Climate = doc_field(Climate(), "how the ground changes by itself")
+    prices: Prices = doc_field(Prices(), "what living and acting cost")
+    growth: float = doc_field(1.0, "energy that fertility 1 grows in a step", ge=0)
+    decay: float = doc_field(0.6667, "energy that every cell loses in a step", ge=0)
+    richness: float = doc_field(8.0, "energy that a cell of capacity 1 can hold", gt=0)
+    healing: float = doc_field(0.005, "share of terraforming that is forgotten in a step", ge=0)
+    digging: float = doc_field(0.1, "most that terraforming changes a field in a step", ge=0)
+    bite: float = doc_field(0.2, "share of its cell that one eater takes", ge=0, le=1)
+    speed: float = doc_field(0.5, "most cells that a body moves south or east in a step", ge=0)
+    strength: float = doc_field(0.5, "most cells that a push moves another", ge=0)
+    power: float = doc_field(1.0, "energy that an attack takes at distance 0", ge=0)
+    loot: float = doc_field(0.0, "share of it that the attacker keeps", ge=0, le=1)
+    reach: float = doc_field(1.5, "cells within which bodies push, attack and mate", ge=0)
+    endowment: float = doc_field(32.0, "energy of founders and newborns", gt=0)
+    reserve: float = doc_field(8.0, "energy that parents keep for themselves at a birth", ge=0)
+    drift: float = doc_field(0.1, "most that a number of the identity changes at birth", ge=0)
+    mating: Literal["asexual", "sexual", "either"] = doc_field("asexual", "how children are made")
+    max_age: int = doc_field(0, "steps after which a body dies; 0: never of age alone", ge=0)
+    max_steps: int = doc_field(0, "steps of an episode; 0: without end", ge=0)
+    sight: int = doc_field(8, "cells within which others are seen and heard", ge=1)
+    patch: int = doc_field(4, "cells of ground seen to each side", ge=0)
+    company: int = doc_field(16, "most others that are seen at once", ge=1)
+    crowd: int = doc_field(8, "most others that are seen in each bin of sight x sight cells", ge=1)
+    words: int = doc_field(16, "numbers in a voice and in a message", ge=1)
+    robots: int = doc_field(0, "programmable machines", ge=0)
+    layout: Literal["scattered", "row"] = doc_field("scattered", "where machines stand at first")
+    rule: int = doc_field(-1, "elementary automaton in every machine; -1: random programs", le=255)
+    tape: str = doc_field("", "bits that machines remember at first, such as 0001; random if empty")
+    ticks: int = doc_field(4, "instructions of each machine in a step", ge=1)
+    machine_speed: float = doc_field(0.5, "most cells that a machine moves in a step", ge=0)
+
+    @property
+    def horizon(self) -> int | None:
+        """``max_steps``, or None."""
+        return self.max_steps or None
+
+    @property
+    def ends_early(self) -> bool:
+        """True: everybody may die."""
+        return True
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """Slots of each group."""
+        return self.group_sizes or (self.num_slots,)
+
+    def group(self) -> np.ndarray:
+        """[N] int32 index of each slot's group."""
+        return np.repeat(np.arange(len(self.groups), dtype=np.int32), self.groups)
+
+    def check_params(self) -> None:
+        """Refuse sizes that do not fit."""
+        if 2 * self.patch + 1 > self.size:
+            raise ValueError(f"patch {self.patch} sees more than {self.size} cells; lower it")
+        if self.layout == "row" and self.robots > self.size:
+            raise ValueError(f"{self.robots} robots do not fit in a row of {self.size} cells")
+        if self.robots and self.words < WORDS:
+            raise ValueError(
+                f"messages of {self.words} words cannot hold a program of {WORDS}; set words: "
+                f"{WORDS} or robots: 0"
+            )
+        if set(self.tape) - {"0", "1"}:
+            raise ValueError(f"tape {self.tape!r} must consist of 0 and 1")
+        if self.tape and len(self.tape) != self.robots:
+            raise ValueError(f"tape has {len(self.tape)} bits for {self.robots} robots")
+
+    # ---- the contract -------------------------------------------------------------------
+
+    def init(self, key: Array) -> LifeState:
+        """Founders on random cells, the ground filled to half of what it can hold."""
+        num, size = self.num_slots, self.size
+        lane = jnp.arange(num)
+        alive = self._founders()
+        points = lattice(named(key, "terrain"))
+        where = [uniform(named(key, name), lane) * size for name in ("south", "east")]
+        position = wrap(jnp.stack(where, axis=1), size)
+        many = jnp.arange(num * IDENTITY)
+        identity = 2 * uniform(named(key, "identity"), many).reshape(num, IDENTITY) - 1
+        machines = self._first_machines(named(key, "machines"))
+        tick = jnp.int32(0)
+        fields = maps(self.terrain, points, self.climate, tick, size)
+        energy = 0.5 * self.richness * fields[FIELDS.index("capacity")].reshape(-1)
+        stock = jnp.where(alive, jnp.asarray(self.endowment, jnp.float32), 0.0)
+        zero = jnp.float32(0)
+        flows = Flows(*[zero] * 8, stored=energy.sum() + stock.sum())
+        near, near_machines = self._neighbours(position, alive, machines)
+        blank = jnp.zeros((num, self.words), jnp.float32)
+        return LifeState(
+            tick=tick,
+            points=points,
+            made=jnp.zeros((CHANGEABLE, size * size), jnp.float32),
+            energy=energy.astype(jnp.float32),
+            bits=jnp.zeros(size * size, bool),
+            alive=alive,
+            stock=stock,
+            age=jnp.zeros(num, jnp.int32),
+            position=jnp.where(alive[:, None], position, 0.0),
+            identity=jnp.where(alive[:, None], identity, 0.0),
+            voice=blank,
+            inbox=blank,
+            last=jnp.zeros((num, len(body.ACTS)), jnp.float32),
+            children=jnp.zeros(num, jnp.int32),
+            machines=machines,
+            near=near,
+            near_machines=near_machines,
+            flows=flows,
+        )
+
+    def observe(self, state: LifeState) -> Observation:
+        """Each body sees its ground, its nearest others and machines, and itself."""
+        acting = state.alive
+        if self.max_steps:
+            acting = acting & (state.tick < self.max_steps)
+        return Observation(view_of(self, state, self.ground(state)), state.alive, acting)
+
+    def step(self, key: Array, state: LifeState, action: Array) -> tuple[LifeState, Transition]:
+        """Live one step."""
+        acting = state.alive
+        if self.max_steps:
+            acting = acting & (state.tick < self.max_steps)
+        acts = body.acts_of(action, acting, self.words)
+        ground = self.ground(state)
+        cell = cell_of(state.position, self.size)
+        settled = self._settle(state, acts, ground, cell)
+        lives = state.alive & ~settled.dies
+        matched = self._match(state, acts, ground, cell, lives, settled.stock)
+        state_after, report, heard = self._moved(key, state, acts, cell, lives)
+        stock, given, spent = self._endow(ground, cell, matched, settled.stock)
+        state_after = self._born(key, state, state_after, matched, lives)
+        energy, sun, faded = self._grow(settled.ground, ground)
+        flows = Flows(
+            **settled.flows,
+            sun=sun,
+            faded=faded,
+            given=given,
+            stored=energy.sum() + stock.sum(),
+        )
+        flows = flows._replace(spent=flows.spent + spent)
+        alive = lives | matched.born
+        near, near_machines = self._neighbours(state_after.position, alive, state_after.machines)
+        state_after = state_after._replace(
+            tick=state.tick + 1,
+            alive=alive,
+            stock=stock,
+            energy=energy,
+            flows=flows,
+            near=near,
+            near_machines=near_machines,
+        )
+        metrics = self._metrics(state, state_after, acts, matched, settled.dies, report, heard)
+        ended = (state_after.tick >= self.max_steps) if self.max_steps else jnp.bool_(False)
+        transition = Transition(
+            reward=jnp.where(state.alive, settled.reward, 0.0),
+            terminated=settled.dies,
+            truncated=alive & ended,
+            parents=matched.parents,
+            metrics=metrics,
+            refused=matched.refused,
+        )
+        return state_after, transition
+
+    def outcome(self, state: LifeState) -> dict[str, Array]:
+        """What each slot's holder has, how old it is and how many children it had."""
+        held = state.alive
+        results = {
+            "stock": jnp.where(held, state.stock, 0.0),
+            "age": jnp.where(held, state.age, 0).astype(jnp.float32),
+            "children": jnp.where(held, state.children, 0).astype(jnp.float32),
+        }
+        if self.robots:
+            results["bits"] = (state.machines.memory[:, 0] > 0).astype(jnp.float32)
+        return results
+
+    def observation_space(self, slot: int) -> gymnasium.Space[Any]:
+        """Ground, others, machines (where there are any) and oneself, as flat numbers."""
+        side, known = 2 * self.patch + 1, self._company
+        shapes = {
+            "ground": (side * side * (len(FIELDS) + 1),),
+            "others": (known, NUM_OTHER + IDENTITY + self.words),
+            "own": (NUM_OWN + len(body.ACTS) + IDENTITY + 2 * self.words,),
+        }
+        if self.robots:
+            shapes["machines"] = (self._machines_seen, 3 + 2 * WORDS)
+        return spaces.Dict(
+            {name: spaces.Box(-np.inf, np.inf, shape, np.float32) for name, shape in shapes.items()}
+        )
+
+    def action_space(self, slot: int) -> gymnasium.Space[Any]:
+        """Numbers in [-1, 1]; see the class."""
+        return spaces.Box(-1.0, 1.0, (body.width_of(self.words),), np.float32)
+
+    def noop(self) -> Array:
+        """Do nothing: neither eat nor move."""
+        return jnp.zeros((self.num_slots, body.width_of(self.words)), jnp.float32)
+
+    def ground(self, state: LifeState) -> Ground:
+        """All fields at this step: base maps, season and terraforming."""
+        size = self.size
+        base = maps(self.terrain, state.points, self.climate, state.tick, size)
+        made = state.made.reshape(CHANGEABLE, size, size)
+        summer = season(self.climate, state.tick, size)[:, None]
+        parts = [
+            jnp.clip(base[0] + made[0] + summer, 0.0, 2.0)[None],
+            2.0 * jnp.clip(base[1:CHANGEABLE] + made[1:], 0.0, 1.0),
+            self.richness * base[CHANGEABLE:],
+        ]
+        return Ground(jnp.concatenate(parts))
+
+    # ---- parts of a step ------------------------------------------------------------------
+
+    def _settle(self, state: LifeState, acts: body.Acts, ground: Ground, cell: Array) -> _Settled:
+        """Pay, eat, fight, die."""
+        due = body.prices(acts, ground, cell, state.age, self.prices)
+        paid = jnp.where(state.alive, jnp.minimum(due, state.stock), 0.0)
+        eaten, left = body.bites(state.energy, cell, acts.eat, self.bite)
+        stock = state.stock - paid + eaten
+        fight = body.blows(state.near, acts.attack, stock, self.reach, self.power, self.loot)
+        stock = jnp.where(state.alive, jnp.maximum(stock - fight.lost, 0.0) + fight.won, 0.0)
+        dies = state.alive & (stock <= 0.0)
+        if self.max_age:
+            dies = dies | (state.alive & (state.age >= self.max_age))
+        remains = jnp.where(dies, stock, 0.0)
+        left = left.at[cell].add(remains)
+        flows = {
+            "spent": paid.sum(),
+            "fought": fight.lost.sum() - fight.won.sum(),
+            "eaten": eaten.sum(),
+            "looted": fight.won.sum(),
+            "carrion": remains.sum(),
+        }
+        reward = eaten + fight.won - paid - fight.lost
+        return _Settled(jnp.where(dies, 0.0, stock), left, dies, reward, flows)
+
+    def _match(
+        self,
+        state: LifeState,
+        acts: body.Acts,
+        ground: Ground,
+        cell: Array,
+        lives: Array,
+        stock: Array,
+    ) -> Matched:
+        """Who bears a child: the willing who can pay, one of each pair where they mate."""
+        num = self.num_slots
+        slot = jnp.arange(num)
+        cost = self._birth_cost(ground, cell)
+        wants = lives & acts.birth
+        group = jnp.asarray(self.group())
+        mate = jnp.full(num, num, jnp.int32)
+        if self.mating != "asexual":
+            mate = mates(wants, state.near, self.reach, group)
+        paired = mate < num
+        half = jnp.append(stock, 0.0)[mate] >= 0.5 * cost + self.reserve
+        alone = stock >= cost + self.reserve
+        together = paired & (slot < mate) & half & (stock >= 0.5 * cost + self.reserve)
+        bears = {
+            "asexual": wants & alone,
+            "sexual": wants & together,
+            "either": wants & jnp.where(paired, together, alone),
+        }[self.mating]
+        return match(bears, mate, ~state.alive, self.groups, state.tick * 7919)
+
+    def _birth_cost(self, ground: Ground, cell: Array) -> Array:
+        return self.endowment + self.prices.birth * ground.at("hardship", cell)
+
+    def _endow(
+        self, ground: Ground, cell: Array, matched: Matched, stock: Array
+    ) -> tuple[Array, Array, Array]:
+        """Parents pay for the children that found a slot; returns stock, given and spent."""
+        num = self.num_slots
+        cost = self._birth_cost(ground, cell)
+        served = matched.child < num
+        mate = jnp.where(matched.born, matched.parents[:, 1], -1)
+        mate_of = jnp.append(mate, -1)[matched.child]
+        paired = served & (mate_of >= 0)
+        own = jnp.where(served, jnp.where(paired, 0.5 * cost, cost), 0.0)
+        other = jnp.zeros(num + 1).at[jnp.where(paired, mate_of, num)].add(0.5 * cost)[:num]
+        paid = own + jnp.where(other > 0, other, 0.0)
+        given = jnp.where(matched.born, self.endowment, 0.0)
+        stock = stock - paid + given
+        return stock, given.sum(), paid.sum() - given.sum()
+
+    def _moved(
+        self, key: Array, state: LifeState, acts: body.Acts, cell: Array, lives: Array
+    ) -> tuple[LifeState, Report, Array]:
+        """Bodies and machines move, words are heard, the ground is dug, machines compute."""
+        num, size = self.num_slots, self.size
+        shove = body.shoved(state.near, acts.push, self.reach, self.strength, num)
+        position = wrap(state.position + self.speed * acts.move + shove, size)
+        inbox, heard = body.heard(state.near, acts.speak, acts.words, state.inbox)
+        made = body.landscaped(state.made, cell, acts.terraform, self.digging)
+        machines, bits, report = state.machines, state.bits, None
+        if self.robots:
+            machines = self._taught(state, acts)
+            machines, made, bits, report = self._computed(machines, made, bits)
+        now = jnp.stack(
+            [
+                acts.move[:, 0],
+                acts.move[:, 1],
+                acts.push,
+                acts.eat,
+                acts.birth,
+                acts.attack,
+                acts.speak,
+                acts.program,
+            ],
+            axis=1,
+        )
+        state = state._replace(
+            position=jnp.where(lives[:, None], position, state.position),
+            inbox=inbox,
+            voice=jnp.tanh(state.voice + acts.voice),
+            last=now.astype(jnp.float32),
+            age=state.age + 1,
+            made=made * (1.0 - self.healing),
+            bits=bits,
+            machines=machines,
+        )
+        return state, report, heard & lives  # type: ignore[return-value]
+
+    def _taught(self, state: LifeState, acts: body.Acts) -> Machines:
+        """Machines pushed, and programmed by those who see them (the last slot of several)."""
+        assert state.near_machines is not None
+        near, machines = state.near_machines, state.machines
+        shove = body.shoved(near, acts.push, self.reach, self.strength, self.robots)
+        position = wrap(machines.position + shove, self.size)
+        target = jnp.where(acts.program[:, None], near.index, self.robots)
+        slot = jnp.broadcast_to(jnp.arange(self.num_slots)[:, None], target.shape)
+        source = jnp.full(self.robots + 1, -1, jnp.int32).at[target].max(slot.astype(jnp.int32))
+        source = source[: self.robots]
+        program = acts.words[jnp.maximum(source, 0), :WORDS]
+        program = jnp.where((source >= 0)[:, None], program, machines.program)
+        return machines._replace(position=position, program=program)
+
+    def _computed(
+        self, machines: Machines, made: Array, bits: Array
+    ) -> tuple[Machines, Array, Array, Report]:
+        """Instructions, then the acts that memories steer."""
+        near = self._machine_neighbours(machines.position)
+        machines, report = compute(machines, near, self.ticks)
+        memory = machines.memory
+        cell = cell_of(machines.position, self.size)
+        writes, reads = memory[:, 4] > 0.5, memory[:, 4] < -0.5
+        seen = jnp.where(bits[cell], 1.0, -1.0)
+        memory = memory.at[:, 0].set(jnp.where(reads, seen, memory[:, 0]))
+        spot = jnp.where(writes, cell, self.size**2)
+        bits = bits.at[spot].set(memory[:, 0] > 0, mode="drop")
+        digs = jnp.where((memory[:, 5] > 0.5)[:, None], memory[:, 6 : 6 + CHANGEABLE], 0.0)
+        made = body.landscaped(made, cell, digs, self.digging)
+        goes = jnp.where((memory[:, 3] > 0.5)[:, None], memory[:, 1:3], 0.0)
+        position = wrap(machines.position + self.machine_speed * goes, self.size)
+        return machines._replace(memory=memory, position=position), made, bits, report
+
+    def _born(
+        self, key: Array, before: LifeState, state: LifeState, matched: Matched, lives: Array
+    ) -> LifeState:
+        """Bodies of newborns, beside their first parent; the dead leave nothing behind."""
+        num, born = self.num_slots, matched.born[:, None]
+        first, second = matched.parents[:, 0], matched.parents[:, 1]
+        first = jnp.maximum(first, 0)
+        second = jnp.where(second >= 0, second, first)
+        lane = jnp.arange(num * IDENTITY)
+        coin = uniform(fold(key, 1), lane).reshape(num, IDENTITY) < 0.5
+        change = 2 * uniform(fold(key, 2), lane).reshape(num, IDENTITY) - 1
+        inherited = jnp.where(coin, before.identity[first], before.identity[second])
+        inherited = jnp.clip(inherited + self.drift * change, -1.0, 1.0)
+        lane = jnp.arange(num * 2)
+        beside = 2 * uniform(fold(key, 3), lane).reshape(num, 2) - 1
+        place = wrap(state.position[first] + beside, self.size)
+        there = (lives | matched.born)[:, None]
+
+        def fresh(newborn: Any, old: Array) -> Array:
+            return jnp.where(there, jnp.where(born, newborn, old), 0.0)
+
+        bore = (matched.child < num).astype(jnp.int32)
+        bore = (
+            bore
+            + (
+                jnp.zeros(num + 1, jnp.int32)
+                .at[jnp.where(matched.parents[:, 1] >= 0, matched.parents[:, 1], num)]
+                .add(1)[:num]
+            )
+        )
+        gone = ~there[:, 0] | matched.born
+        return state._replace(
+            position=fresh(place, state.position),
+            identity=fresh(inherited, before.identity),
+            voice=fresh(0.0, state.voice),
+            inbox=fresh(0.0, state.inbox),
+            last=fresh(0.0, state.last),
+            age=jnp.where(gone, 0, state.age),
+            children=jnp.where(gone, 0, state.children + bore),
+        )
+
+    def _grow(self, energy: Array, ground: Ground) -> tuple[Array, Array, Array]:
+        """The ground grows by its fertility and fades; above its capacity it only fades."""
+        fertility, capacity = ground.fields[0].reshape(-1), ground.fields[-1].reshape(-1)
+        grown = jnp.maximum(energy + self.growth * fertility - self.decay, 0.0)
+        new = jnp.minimum(grown, jnp.maximum(capacity, energy - self.decay))
+        change = new - energy
+        return new, jnp.maximum(change, 0.0).sum(), jnp.maximum(-change, 0.0).sum()
+
+    def _metrics(
+        self,
+        before: LifeState,
+        state: LifeState,
+        acts: body.Acts,
+        matched: Matched,
+        dies: Array,
+        report: Report | None,
+        heard: Array,
+    ) -> dict[str, Array]:
+        count = before.alive.sum(dtype=jnp.int32)
+        living = jnp.maximum(count, 1).astype(jnp.float32)
+        age = jnp.where(before.alive, before.age, 0).sum().astype(jnp.float32)
+        metrics = {
+            "population": state.alive.sum(dtype=jnp.int32),
+            "born": matched.born.sum(dtype=jnp.int32),
+            "died": dies.sum(dtype=jnp.int32),
+            "refused": matched.refused.sum(dtype=jnp.int32),
+            "mean_age": age / living,
+            "mean_stock": state.stock.sum() / jnp.maximum(state.alive.sum(), 1),
+            "speaking": acts.speak.sum(dtype=jnp.int32),
+            "hearing": heard.sum(dtype=jnp.int32),
+            "attacking": (acts.attack > 0).sum(dtype=jnp.int32),
+            "terraformed": jnp.abs(state.made).mean(),
+            "unseen": state.near.unseen,
+        }
+        metrics |= {f"energy_{name}": value for name, value in state.flows._asdict().items()}
+        if report is not None:
+            assert before.near_machines is not None
+            aimed = acts.program[:, None] & (before.near_machines.index < self.robots)
+            metrics |= {
+                "programs_written": aimed.sum(dtype=jnp.int32),
+                "programs_copied": report.copied,
+                "programs_used": report.used,
+            }
+        return metrics
+
+    # ---- small things -----------------------------------------------------------------------
+
+    @property
+    def _company(self) -> int:
+        """Others in a view: never more than bins can show."""
+        bins = max(self.size // self.sight, 1)
+        return min(self.company, min(bins, 3) ** 2 * self.crowd)
+
+    @property
+    def _machines_seen(self) -> int:
+        return min(2, self.robots)
+
+    def _founders(self) -> Array:
+        if self.present is not None:
+            return jnp.asarray(self.present)
+        return jnp.arange(self.num_slots) < self.num_players
+
+    def _neighbours(
+        self, position: Array, alive: Array, machines: Machines
+    ) -> tuple[Near, Near | None]:
+        common = {"size": self.size, "sight": self.sight, "crowd": self.crowd}
+        near = nearest(position, position, alive, count=self._company, same=True, **common)
+        if not self.robots:
+            return near, None
+        held = jnp.ones(self.robots, bool)
+        seen = self._machines_seen
+        return near, nearest(position, machines.position, held, count=seen, same=False, **common)
+
+    def _machine_neighbours(self, position: Array) -> Near:
+        held = jnp.ones(self.robots, bool)
+        return nearest(
+            position,
+            position,
+            held,
+            size=self.size,
+            sight=self.sight,
+            count=_KNOWN_MACHINES,
+            crowd=max(self.crowd, self.sight if self.layout == "row" else 0),
+            same=True,
+        )
+
+    def _first_machines(self, key: Array) -> Machines:
+        num = self.robots
+        lane = jnp.arange(num)
+        if self.layout == "row":
+            middle = jnp.full(num, self.size / 2)
+            position = jnp.stack([middle, lane.astype(jnp.float32) + 0.5], axis=1)
+        else:
+            where = [uniform(named(key, name), lane) * self.size for name in ("south", "east")]
+            position = wrap(jnp.stack(where, axis=1), self.size)
+        many = jnp.arange(num * WORDS)
+        memory = 2 * uniform(named(key, "memory"), many).reshape(num, WORDS) - 1
+        program = 2 * uniform(named(key, "program"), many).reshape(num, WORDS) - 1
+        if self.rule >= 0:
+            program = jnp.broadcast_to(jnp.asarray(rule_program(self.rule)), (num, WORDS))
+            memory = jnp.zeros((num, WORDS)).at[:, 0].set(memory[:, 0])
+        if self.tape:
+            bits = np.array([2.0 * (bit == "1") - 1.0 for bit in self.tape], np.float32)
+            memory = memory.at[:, 0].set(bits)
+        return Machines(position, memory, program)

@@ -1,0 +1,126 @@
+"""A torus of square cells: signed offsets, and neighbours found through bins.
+
+Positions are float32 in [0, size); the first coordinate grows southward (rows), the second
+eastward (columns). Offsets are signed and wrap, so "left" and "right" differ everywhere.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from worlds.types import Array
+
+__all__ = ["Near", "cell_of", "nearest", "offsets", "patch", "wrap"]
+
+
+class Near(NamedTuple):
+    """The nearest others, by distance.
+
+    index: [Q, K] int32 rows of those who were searched; their number where nobody is left.
+    offset: [Q, K, 2] float32 signed way to them, 0 where nobody is.
+    distance: [Q, K] float32 in cells, infinite where nobody is.
+    unseen: int32, how many found no room in their bin, so that nobody saw them.
+    """
+
+    index: Array
+    offset: Array
+    distance: Array
+    unseen: Array
+
+
+def wrap(position: Array, size: int) -> Array:
+    """Positions in [0, size); a tiny negative one, which rounds to size, becomes 0."""
+    inside = jnp.mod(position, size)
+    return jnp.where(inside >= size, 0.0, inside)
+
+
+def offsets(start: Array, end: Array, size: int) -> Array:
+    """Signed shortest way from start to end on a torus, each part in [-size/2, size/2]."""
+    way = end - start
+    return way - size * jnp.round(way / size)
+
+
+def cell_of(position: Array, size: int) -> Array:
+    """[..., 2] positions -> [...] int32 index of the cell, row by row."""
+    cell = jnp.clip(jnp.floor(position).astype(jnp.int32), 0, size - 1)
+    return cell[..., 0] * size + cell[..., 1]
+
+
+def patch(position: Array, size: int, radius: int) -> Array:
+    """[N, (2 radius + 1)^2] int32 cells around positions, row by row, wrapped."""
+    reach = jnp.arange(-radius, radius + 1)
+    cell = jnp.floor(position).astype(jnp.int32)
+    rows = jnp.mod(cell[:, :1] + reach, size)
+    columns = jnp.mod(cell[:, 1:] + reach, size)
+    return (rows[:, :, None] * size + columns[:, None, :]).reshape(position.shape[0], -1)
+
+
+def nearest(
+    seekers: Array,
+    others: Array,
+    held: Array,
+    *,
+    size: int,
+    sight: int,
+    count: int,
+    crowd: int,
+    same: bool,
+) -> Near:
+    """The ``count`` nearest others within ``sight`` cells of each seeker.
+
+    Others are sorted into square bins at least ``sight`` wide, so that all who can be seen
+    lie in nine bins: the work grows with the number of seekers, not with its square. A bin
+    shows at most ``crowd`` of its members.
+
+    Args:
+      seekers: [Q, 2] positions. others: [M, 2] positions. held: [M] bool, who is there.
+      same: seekers and others are the same rows, and nobody is its own neighbour.
+    """
+    num, bins = others.shape[0], max(size // sight, 1)
+    table, unseen = _fill(others, held, size, bins, crowd)
+    around = jnp.arange(-1, 2) if bins >= 3 else jnp.arange(bins)
+    home = _bin_of(seekers, size, bins)
+    rows = jnp.mod(home[:, :1] + around, bins)
+    columns = jnp.mod(home[:, 1:] + around, bins)
+    block = (rows[:, :, None] * bins + columns[:, None, :]).reshape(seekers.shape[0], -1)
+    found = table[block].reshape(seekers.shape[0], -1)
+    way = offsets(seekers[:, None], others[jnp.minimum(found, num - 1)], size)
+    squared = (way**2).sum(-1)
+    seen = (found < num) & (squared <= sight**2)
+    if same:
+        seen = seen & (found != jnp.arange(seekers.shape[0], dtype=jnp.int32)[:, None])
+    squared = jnp.where(seen, squared, jnp.inf)
+    count = min(count, found.shape[1])
+    best, place = jax.lax.top_k(-squared, count)
+    there = jnp.isfinite(best)
+    index = jnp.where(there, jnp.take_along_axis(found, place, 1), num)
+    way = jnp.take_along_axis(way, place[..., None], 1)
+    return Near(
+        index=index,
+        offset=jnp.where(there[..., None], way, 0.0),
+        distance=jnp.where(there, jnp.sqrt(jnp.maximum(-best, 0.0)), jnp.inf),
+        unseen=unseen,
+    )
+
+
+def _bin_of(position: Array, size: int, bins: int) -> Array:
+    cell = jnp.floor(position).astype(jnp.int32)
+    return jnp.clip(cell * bins // size, 0, bins - 1)
+
+
+def _fill(others: Array, held: Array, size: int, bins: int, crowd: int) -> tuple[Array, Array]:
+    """[bins^2, crowd] int32 who is where, in slot order, and how many found no room."""
+    num = others.shape[0]
+    place = _bin_of(others, size, bins)
+    home = jnp.where(held, place[:, 0] * bins + place[:, 1], bins * bins)
+    order = jnp.argsort(home, stable=True).astype(jnp.int32)
+    sorted_home = home[order]
+    members = jnp.zeros(bins * bins + 1, jnp.int32).at[home].add(1)
+    starts = jnp.cumsum(members) - members
+    rank = jnp.arange(num, dtype=jnp.int32) - starts[sorted_home]
+    fits = (rank < crowd) & (sorted_home < bins * bins)
+    spot = jnp.where(fits, sorted_home * crowd + rank, bins * bins * crowd)
+    table = jnp.full(bins * bins * crowd, num, jnp.int32).at[spot].set(order, mode="drop")
+    unseen = (held[order] & ~fits).sum(dtype=jnp.int32)
+    return table.reshape(bins * bins, crowd), unseen
