@@ -31,6 +31,7 @@ def make_backends(
             continue
         with simulation.scenario.locating(f"backends.{name}"):
             inner = simulation.scenario.backend_component(name).build()
+            inner.check_params()
         found[name] = Budget(
             inner, calls=limits.calls, tokens=limits.tokens, cost_usd=limits.cost_usd, spent=spent
         )

@@ -1,4 +1,4 @@
-"""The command line: run validate list show resume replay new doctor; more in ``cli_study``.
+"""The command line: run validate list show resume replay new doctor; more in ``cli_*``.
 
 Exit codes: 0 ok, 1 failure, 2 bad input, 3 stopped by a limit, 130 interrupted. With
 ``--json``, stdout holds exactly one JSON object, also when something is wrong. Everything
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from society import cli_study
+from society import cli_serve, cli_study
 from society.cli_base import (
     BAD_INPUT,
     FAILURE,
@@ -54,6 +54,7 @@ app = typer.Typer(
 )
 
 cli_study.register(app)
+cli_serve.register(app)
 
 
 def main() -> None:

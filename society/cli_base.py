@@ -109,7 +109,7 @@ def _explain(error: Exception) -> tuple[int, dict[str, Any]]:
 
 
 # Named, not imported: their modules load JAX. Each says by itself what to do.
-_BAD_INPUT = {"ExecutorError", "NotARunError", "UsageError"}
+_BAD_INPUT = {"ExecutorError", "MissingModelError", "NotARunError", "UsageError"}
 _EXPECTED = _BAD_INPUT | {
     "BackendDownError",
     "CheckpointError",
@@ -117,6 +117,7 @@ _EXPECTED = _BAD_INPUT | {
     "JournalError",
     "LimitReachedError",
     "RunLockedError",
+    "ServerDiedError",
     "WriteError",
 }
 

@@ -241,6 +241,9 @@ class Backend(abc.ABC):
     async def choose(self, requests: Sequence[Request]) -> list[Response]:
         """Answer with one of each request's options; same order, errors per item."""
 
+    def check_params(self) -> None:
+        """Raise ValueError where it cannot work, before anything slow."""
+
     async def identify(self) -> str:
         """The fingerprint, once whatever it needs to know has been found out."""
         return self.fingerprint

@@ -5,7 +5,7 @@ import dataclasses
 import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from llm_agents.backends.base import (
@@ -34,6 +34,8 @@ _KIND = re.compile(
     r"cooperat|donat|\bgive|\bshare|contribut|\btrust|\bhelp|\bstag\b|\bdove\b|swerve|\byes\b", re.I
 )
 _UNKIND = re.compile(r"\b(?:not|no|don't|never|nothing|keep|defect)\b", re.I)
+_MEMBERS = re.compile(r"a member, a colon and a number from 0 to ([\d.]+).*?\(([^)]*)\)", re.S)
+_PUT_IN = re.compile(rf"([A-Za-z][\w ]*?) put in {_NUMBER}")
 _LEVELS = {"generous": 0.9, "selfish": 0.05, "fair": 0.5}
 _NONSENSE = (
     "I would rather talk about the weather.",
@@ -52,8 +54,10 @@ class Mock(Backend):
     strategy is a percentage: its persona's, or, with advice, the mean of the percentages it
     read and a small step of its own. Decisions follow the percentage in the strategy
     sentence, less for partners who gave less. Among options it prefers the kinder-sounding
-    one with that probability (the alphabetically first where none sounds kind). Answers are
-    a function of the request, its seed, and this backend's parameters.
+    one with that probability (the alphabetically first where none sounds kind). It fines
+    members of a group who put in less than the others. Plans, ratings and conclusions have
+    the right form and little content. Answers are a function of the request, its seed, and
+    this backend's parameters.
     """
 
     persona: Literal["mixed", "generous", "selfish", "fair"] = doc_field(
@@ -102,16 +106,23 @@ class Mock(Backend):
         if part == "birth":
             return _said(self._strategy(context, draw), request)
         level = self._level(context)
-        if part == "talk":
-            return _said(f"I give about {level:.0%} and hope for the same from you.", request)
-        if part == "predict":
-            return _said("I expect about as much as I would give.", request)
+        if part in _ASIDES:
+            return _said(_ASIDES[part](context, level, draw), request)
+        return _said(self._act(context, level, draw), request)
+
+    def _act(self, context: Mapping[str, Any], level: float, draw: "_Draws") -> str:
         answer = f"Answer: {self._decision(context, level, draw)}"
-        if context.get("form") == "answer_line":
-            answer = f"Justification: my strategy says about {level:.0%}.\n{answer}"
-            if context.get("talk"):
-                answer = f"Message: I give about {level:.0%}.\n{answer}"
-        return _said(answer, request)
+        if context.get("form") != "answer_line":
+            return answer
+        reasons = f"Justification: my strategy says about {level:.0%}."
+        if context.get("reasoning") == "bdi":
+            reasons = (
+                "Belief: the others give about as much as I do.\n"
+                "Desire: to do well together with them.\n"
+                f"Intention: to give about {level:.0%}."
+            )
+        message = f"Message: I give about {level:.0%}.\n" if context.get("talk") else ""
+        return f"{message}{reasons}\n{answer}"
 
     def _choice(self, request: Request) -> Response:
         draw = _Draws(self.seed, request)
@@ -160,6 +171,9 @@ class Mock(Backend):
         options = tuple(context.get("options") or ())
         if options:
             return options[_pick(options, level, draw)]
+        hint = str(context.get("hint", ""))
+        if members := _MEMBERS.search(hint):
+            return _points(members, hint, str(context.get("text", "")), level)
         amount = _amount(context)
         if amount is None:
             return f"{level:.0%}"
@@ -169,6 +183,67 @@ class Mock(Backend):
         # Rounded down to two decimals: never more than there is.
         given = f"{math.floor(100 * level * amount) / 100:.2f}"
         return f"Donate {given}" if "'Donate'" in str(context.get("hint", "")) else given
+
+
+def _points(members: re.Match[str], hint: str, text: str, level: float) -> str:
+    """Fines for members who put in less than the others, by as much as one is kind."""
+    most = float(members[1])
+    names = [name.strip() for name in re.split(r",| and ", members[2]) if name.strip()]
+    given = {name.strip().lower(): float(n.replace(",", "")) for name, n in _PUT_IN.findall(text)}
+    known = [given[name.lower()] for name in names if name.lower() in given]
+    mean = sum(known) / len(known) if known else 0.0
+    verb = "fine " if "'fine' or 'reward'" in hint else ""
+    fines = []
+    for name in names:
+        lacks = mean - given.get(name.lower(), mean)
+        points = math.floor(min(most, level * max(0.0, lacks) / 2))
+        fines += [f"{verb}{name}: {points}"] if points else []
+    return ", ".join(fines) or "none"
+
+
+def _talk(context: Mapping[str, Any], level: float, draw: "_Draws") -> str:
+    text = f"I give about {level:.0%} and hope for the same from you."
+    names = context.get("names") or ()
+    return f"Message to {names[int(draw('whom') * len(names))]}: {text}" if names else text
+
+
+def _list_of(*texts: str) -> Callable[[Mapping[str, Any], float, "_Draws"], str]:
+    def make(context: Mapping[str, Any], level: float, draw: "_Draws") -> str:
+        count = int(context.get("count", len(texts)))
+        return "\n".join(f"{n + 1}. {texts[n % len(texts)]}" for n in range(count))
+
+    return make
+
+
+def _rate(context: Mapping[str, Any], level: float, draw: "_Draws") -> str:
+    count = int(context.get("count", 1))
+    return "\n".join(f"{n + 1}: {1 + int(10 * draw(f'rating {n}'))}" for n in range(count))
+
+
+def _conclude(context: Mapping[str, Any], level: float, draw: "_Draws") -> str:
+    seen = min(2, len(context.get("memories", ())))
+    because = f" (because of {', '.join(str(n + 1) for n in range(seen))})" if seen else ""
+    return f"1. The others do about as I do, so {level:.0%} is right{because}"
+
+
+def _revise(context: Mapping[str, Any], level: float, draw: "_Draws") -> str:
+    new = min(1.0, max(0.0, level + 0.2 * (draw("revision") - 0.5)))
+    return (
+        f"My strategy will be to give {100 * new:.0f}% of what I have, "
+        "and less to those who gave less."
+    )
+
+
+_ASIDES: dict[str, Callable[[Mapping[str, Any], float, "_Draws"], str]] = {
+    "talk": _talk,
+    "predict": lambda context, level, draw: "I expect about as much as I would give.",
+    "revise": _revise,
+    "plan": _list_of("see how the others behave", "do as I said", "keep my word", "look back"),
+    "steps": _list_of("do as my strategy says"),
+    "importance": _rate,
+    "focus": _list_of("Who gives how much?", "Whom can I trust?", "What should I do next?"),
+    "reflect": _conclude,
+}
 
 
 class _Draws:

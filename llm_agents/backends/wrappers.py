@@ -121,6 +121,10 @@ class Wrapper(Backend):
         """Answer with options."""
         return await self._pass(self.inner.choose, requests)
 
+    def check_params(self) -> None:
+        """Check the backend inside."""
+        self.inner.check_params()
+
     async def identify(self) -> str:
         """Let the backend inside find out."""
         return await self.inner.identify()
