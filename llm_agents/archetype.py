@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import gymnasium
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -218,8 +217,8 @@ class Archetype(ArrayPolicy):
         """Put one question; the shares of the actions that the answer stands for.
 
         Args:
-          ask, purpose: of this prompt alone. news: what everybody has heard. noop: taken where nothing
-            can be read.
+          ask, purpose: of this prompt alone. news: what everybody has heard. noop: taken where
+            nothing can be read.
         """
         caption, row, seat = prompt.caption, prompt.row, prompt.seat
         questions, options = self._questions, caption.options(row, seat)

@@ -61,9 +61,6 @@ def check_declaration(world: World[Any]) -> None:
         f"{name}.horizon is {horizon!r}; it is a Python int of at least 1, or None"
     )
     assert isinstance(world.ends_early, bool), f"{name}.ends_early must be a Python bool"
-    assert horizon is not None or world.ends_early, (
-        f"{name} has no horizon, so its episodes may end at any time: ends_early must be True"
-    )
     world.check_params()
     as_arrays(world)
 

@@ -21,6 +21,8 @@ CANDIDATES = [
     ("public_goods", SIZE),
     ("public_goods", {**SIZE, "punishment": "costly", "participation": "voluntary"}),
     ("donor_game", {**SIZE, "punishment": "costly"}),
+    ("epidemic", {"num_slots": 4, "num_players": 4, "awareness": "own"}),
+    ("opinions", {"num_slots": 4, "num_players": 4}),
 ]
 
 
@@ -56,7 +58,11 @@ def world_for(policy):
 @pytest.mark.parametrize("name", list(array_policies()))
 def test_every_array_policy_keeps_the_contract(name):
     policy = array_policies()[name]()
-    check_policy(policy, world_for(policy))
+    world = world_for(policy)
+    if hasattr(policy, "seated"):  # the builder tells it who its members are
+        space = world.action_space(0), world.observation_space(0)
+        policy = policy.seated(Seats(world.num_slots, 0, world, *space))
+    check_policy(policy, world)
 
 
 # ---- each of these breaks one promise ----------------------------------------------------

@@ -34,7 +34,12 @@ def contributions(row, seat):
     return "0", "Answer: 20", "7.5"
 
 
-ANSWERS = {"donor_game": shares, "public_goods": contributions}
+def opinions(row, seat):
+    """Answers that the caption of opinions must read."""
+    return "0.5", "Answer: -1", "topic: .25", "**Answer:** +1"
+
+
+ANSWERS = {"donor_game": shares, "public_goods": contributions, "opinions": opinions}
 SIZES = {
     "matrix_game": (
         {"num_players": 4, "num_slots": 4, "rounds": 2, "actions": "same"},
@@ -42,6 +47,8 @@ SIZES = {
     ),
     "donor_game": ({"num_players": 6, "num_slots": 6, "rounds": 3}, {"num_slots": 9}),
     "public_goods": ({"num_players": 4, "num_slots": 4, "rounds": 3}, None),
+    "epidemic": ({"num_players": 6, "num_slots": 6}, {"num_slots": 9}),
+    "opinions": ({"num_players": 5, "num_slots": 5}, {"num_slots": 7}),
 }
 
 

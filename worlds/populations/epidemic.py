@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from worlds.graph_ops import degree, sum_neighbours
-from worlds.random import fold, random_bits, threshold, uniform
+from worlds.random import random_bits, random_pair, threshold
 from worlds.registry import component
 from worlds.tree import doc_field, provided, pytree
 from worlds.types import Array, Observation, Transition
@@ -73,6 +73,7 @@ class Epidemic(World[EpidemicState]):
 
     caption: ClassVar[str | None] = "worlds.populations.captions.epidemic:EpidemicCaption"
     fitness: ClassVar[str] = "welfare"
+    measures: ClassVar[tuple[str, ...]] = ("epidemic_course",)
 
     r0: float = doc_field(2.5, "Infections by one case among the susceptible who go out.", ge=0)
     infectious_days: float = doc_field(5.0, "Mean days of being infectious.", ge=1)
@@ -163,9 +164,10 @@ class Epidemic(World[EpidemicState]):
         contact = jnp.where(home, self.home_contact, 1.0).astype(jnp.float32)
         infectious = state.present & (state.status == INFECTIOUS)
         force = contact * self._rate(state.present) * self._met(contact * infectious)
-        catches = uniform(fold(key, 0), slots) < -jnp.expm1(-force)
+        luck, length = random_pair(key, slots)
+        catches = luck < threshold(-jnp.expm1(-force))
         caught = state.present & (state.status == SUSCEPTIBLE) & catches
-        status = self._progress(fold(key, 1), state.status, caught)
+        status = self._progress(length, state.status, caught)
         reward = jnp.where(
             state.present, -self.home_cost * home - self.illness_cost * caught, 0.0
         ).astype(jnp.float32)
@@ -230,9 +232,8 @@ class Epidemic(World[EpidemicState]):
             return infectious.sum() - infectious
         return sum_neighbours(self.graph, infectious, weighted=False)
 
-    def _progress(self, key: Array, status: Array, caught: Array) -> Array:
-        """Statuses of the next day."""
-        word = random_bits(key, jnp.arange(self.num_slots))
+    def _progress(self, word: Array, status: Array, caught: Array) -> Array:
+        """Statuses of the next day; ``word`` [N] uint32 decides who gets on."""
         leaves = word < threshold(1.0 / self.infectious_days)
         recovers = (status == INFECTIOUS) & leaves
         new = jnp.where(recovers, RECOVERED, status)
