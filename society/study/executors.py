@@ -139,6 +139,7 @@ class _Worker:
 
     def _alive(self) -> subprocess.Popen[str]:
         if self._process is None or self._process.poll() is not None:
+            self._close()
             environment = os.environ | {"SOCIETY_STUDY_CORES": ",".join(map(str, self._cores))}
             with self._log.open("a", encoding="utf-8") as log:
                 self._process = subprocess.Popen(
@@ -163,6 +164,10 @@ class _Worker:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        self._close()
+
+    def _close(self) -> None:
+        """Close the pipes of a process that has ended."""
         if self._process is not None:
             for stream in (self._process.stdin, self._process.stdout):
                 with contextlib.suppress(OSError):

@@ -131,7 +131,7 @@ def short(path: str) -> str:
 def _contrasts(contrasts: list[dict[str, Any]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, header_style="bold")
     table.add_column("compared", overflow="fold", min_width=18)
-    for name in ("difference", "95 % interval", "P(better)", "g", "delta", "p (Holm)"):
+    for name in ("difference", "95 % interval", "P(better)", "g", "p (Holm)"):
         table.add_column(name, justify="right", no_wrap=True)
     for one in contrasts[:_MOST]:
         ends = f"{one['ci95'][0]:+.3g} to {one['ci95'][1]:+.3g}" if one["ci95"] else ""
@@ -141,7 +141,6 @@ def _contrasts(contrasts: list[dict[str, Any]]) -> Table:
             ends,
             f"{one['improvement']:.2f}",
             "" if one["g"] is None else f"{one['g']:+.2f}",
-            f"{one['delta']:+.2f}",
             Text(_chance(one["p_holm"]), "bold" if one["p_holm"] < 0.05 else ""),
         )
     return table

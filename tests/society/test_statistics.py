@@ -1,17 +1,27 @@
 """Statistics over runs, on cases computed by hand."""
 
+import math
+
 import numpy as np
 import pytest
+from scipy import stats
 
 from society.statistics import (
     bootstrap_interval,
     cliffs_delta,
+    contrast,
+    detectable_effect,
+    hedges_g,
     holm,
     iqm,
     permutation_test,
+    power,
     probability_of_improvement,
+    runs_needed,
     standard_error,
+    stratified_test,
     summarise,
+    variance_shares,
 )
 
 
@@ -74,3 +84,116 @@ def test_summary_leaves_undefined_runs_out_and_warns_of_few():
     assert summary["ci95"][0] <= 2 <= summary["ci95"][1]
     assert not summarise([1, 2, 3, 4, 5])["few"]
     assert summarise([])["mean"] is None and summarise([4])["ci95"] is None
+
+
+def test_hedges_g_corrects_cohens_d():
+    """By hand: means 3 and 5, both variances 2.5, so d = -2 / sqrt(2.5); J = 1 - 3/(4*8 - 1)."""
+    first, second = [1, 2, 3, 4, 5], [3, 4, 5, 6, 7]
+    exact = math.gamma(4) / (math.sqrt(4) * math.gamma(3.5))
+    assert exact == pytest.approx(1 - 3 / 31, abs=1e-3)
+    assert hedges_g([(first, second)]) == pytest.approx(exact * -2 / math.sqrt(2.5))
+    assert hedges_g([([1, 1], [2, 2])]) is None
+    # Strata with means far apart share one spread: the same d.
+    moved = ([v + 100 for v in first], [v + 100 for v in second])
+    assert hedges_g([(first, second), moved]) == pytest.approx(-1.2649 * 0.9686, abs=0.03)
+
+
+def test_permutation_tests_are_those_of_scipy():
+    rng = np.random.default_rng(1)
+    first, second = rng.normal(0, 1, 6), rng.normal(1, 1, 6)
+
+    def difference(a, b, axis=-1):
+        return a.mean(axis) - b.mean(axis)
+
+    both = stats.permutation_test((first, second), difference, n_resamples=np.inf)
+    assert permutation_test(first, second) == pytest.approx(both.pvalue)
+    pairs = (first, second)
+    flips = stats.permutation_test(
+        pairs, difference, permutation_type="samples", n_resamples=np.inf
+    )
+    assert stratified_test([pairs], paired=True) == pytest.approx(flips.pvalue)
+
+
+def test_cliffs_delta_and_improvement_are_those_of_the_mann_whitney_test():
+    rng = np.random.default_rng(2)
+    first, second = rng.normal(0.5, 1, 12), rng.normal(0, 1, 9)
+    u = stats.mannwhitneyu(first, second).statistic
+    assert probability_of_improvement(first, second) == pytest.approx(u / (12 * 9))
+    found = contrast([(first, second)])
+    assert found["improvement"] == pytest.approx(u / (12 * 9))
+    assert found["delta"] == pytest.approx(2 * u / (12 * 9) - 1)
+    assert found["improvement_ci95"][0] < found["improvement"] < found["improvement_ci95"][1]
+
+
+def test_iqm_is_scipys_trimmed_mean_where_quarters_are_whole():
+    values = np.random.default_rng(3).normal(0, 1, 20)
+    assert iqm(values) == pytest.approx(stats.trim_mean(values, 0.25))
+
+
+def test_strata_weigh_the_same_whatever_their_size():
+    found = contrast([([1.0] * 2, [0.0] * 2), ([5.0] * 8, [2.0] * 8)])
+    assert found["difference"] == pytest.approx(2.0)
+    assert found["ci95"] == [2.0, 2.0]
+    assert found["n"] == [10, 10]
+    with pytest.raises(ValueError, match="same runs on both sides"):
+        contrast([([1, 2], [1, 2, 3])], paired=True)
+
+
+def test_power_is_that_of_the_t_test():
+    """Cohen (1988), tables 2.4: d = 0.5 needs 64 a side, 0.8 needs 26; pairs at 0.5 need 34."""
+    assert runs_needed(0.5) == 64
+    assert runs_needed(0.8) == 26
+    assert runs_needed(0.5, paired=True) == 34
+    assert power(64, 0.5) == pytest.approx(0.8015, abs=1e-3)
+    assert detectable_effect(26) == pytest.approx(0.8, abs=0.01)
+    assert detectable_effect(26, comparisons=10) > detectable_effect(26)
+    assert detectable_effect(1) is None and power(1, 2.0) == 0
+
+
+def test_variance_shares_of_a_two_way_layout():
+    """By hand: cell means 0, 2, 4, 6 with two runs at -1 and +1 around each.
+
+    Sums of squares: rows 32, columns 8, interaction 0, within 8; mean square within 2.
+    """
+    factors = {"row": [0, 0, 0, 0, 1, 1, 1, 1], "column": [0, 0, 1, 1, 0, 0, 1, 1]}
+    values = [-1, 1, 1, 3, 3, 5, 5, 7]
+    shares = variance_shares(factors, values)
+    assert shares["row"] == pytest.approx((32 - 2) / 48)
+    assert shares["column"] == pytest.approx((8 - 2) / 48)
+    assert shares["interactions"] == 0
+    assert sum(shares.values()) == pytest.approx(1)
+    assert variance_shares({"row": [0, 1]}, [1, 2]) == {}
+
+
+def test_chance_alone_is_not_credited_to_a_factor():
+    rng = np.random.default_rng(4)
+    shares = [
+        variance_shares({"f": np.repeat(np.arange(6), 5)}, rng.normal(size=30))["f"]
+        for _ in range(200)
+    ]
+    assert np.mean(shares) < 0.08
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runs", [10, 30])
+def test_intervals_hold_the_truth_in_93_to_97_of_100_studies(runs):
+    """1,000 synthetic studies each of a normal, a uniform and a beta-distributed measure."""
+    draws = {
+        "normal": (lambda rng: rng.normal(3, 2, runs), 3.0),
+        "uniform": (lambda rng: rng.uniform(0, 1, runs), 0.5),
+        "beta": (lambda rng: rng.beta(4, 6, runs), 0.4),
+    }
+    for name, (draw, truth) in draws.items():
+        rng = np.random.default_rng(5)
+        hits = dict.fromkeys(("mean", "difference", "paired", "strata"), 0)
+        for trial in range(1000):
+            first, second, third = draw(rng), draw(rng), draw(rng)
+            low, high = bootstrap_interval([first], seed=trial)
+            hits["mean"] += low <= truth <= high
+            low, high = contrast([(first + 1, second)], seed=trial)["ci95"]
+            hits["difference"] += low <= 1 <= high
+            low, high = contrast([(first + third, third)], paired=True, seed=trial)["ci95"]
+            hits["paired"] += low <= truth <= high
+            low, high = bootstrap_interval([first[: runs // 2], second], seed=trial)
+            hits["strata"] += low <= truth <= high
+        assert all(930 <= count <= 970 for count in hits.values()), (name, hits)
