@@ -18,6 +18,7 @@ from society.engine import Engine
 from society.envs import each_world, many_worlds, refuse_unfit, repeated
 from society.graphs import build_graph, edit
 from society.graphs.rewiring import RewireRule, Situation
+from society.hosted import HostCaption, Hosted, hosted
 from society.interventions import AddTies, CutTies, Rewire, Scheduled, ticks_of
 from society.newborns import check_births, ticks_that_fit
 from society.plan import Plan
@@ -74,6 +75,8 @@ class Simulation:
         """Every backend that some group asks."""
         asking = (*self.population.text_groups, *archetypes_of(self.population))
         names = [getattr(group.policy, "backend", None) or self.default_backend for group in asking]
+        if isinstance(self.world, Hosted) and self.world.asks:
+            names.append(self.default_backend)
         return list(dict.fromkeys(names))
 
     @property
@@ -83,8 +86,9 @@ class Simulation:
 
     @property
     def has_language(self) -> bool:
-        """True where somebody asks a language model: text minds, or archetypes."""
-        return self.has_text or bool(archetypes_of(self.population))
+        """True where replicates wait for the host: text minds, archetypes, worlds of texts."""
+        asking = self.has_text or bool(archetypes_of(self.population))
+        return asking or isinstance(self.world, Hosted)
 
     def caption_in(self, world: Any, framing: Framing) -> Caption:
         """The caption of the world as a framing tells it."""
@@ -112,6 +116,8 @@ def build(scenario: Scenario) -> Simulation:
     with scenario.locating("world"):
         alone = make_world(scenario, single)
         world = many_worlds(alone, single, scenario.num_envs, scenario.steps is not None)
+        if world.backend == "host":
+            world = hosted(world, population)
         plan = make_plan(scenario, world)
     refuse_unfit(scenario, single)
     with scenario.locating("channels"):
@@ -392,6 +398,8 @@ def make_interventions(
 
 def make_caption(world: Any, framing: Framing) -> Caption:
     """Load and build the caption that a world declares."""
+    if isinstance(world, Hosted):
+        return HostCaption(world, framing)
     if world.caption is None:
         raise ValueError(
             f"world {type(world).__name__} has no caption, so language agents cannot play it"

@@ -93,6 +93,7 @@ class Chunk(NamedTuple):
     of generations that ended. births: [Cg, B, 3] int32 (child uid, parent uid, slot), -1 = none,
     of generations that began. ended: int32 generations that ended in the chunk.
     lives: log of births and deaths inside steps, in worlds where there are any.
+    said: channel -> [k, N] words of the chunk's first ticks, for language agents.
     """
 
     ticks: Array
@@ -103,6 +104,7 @@ class Chunk(NamedTuple):
     births: Array
     ended: Array
     lives: Any = ()
+    said: Mapping[str, Array] = {}
 
 
 class Loop(NamedTuple):

@@ -13,7 +13,7 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 
-from society import learning, newborns
+from society import learning, newborns, overheard
 from society.breeding import choose, inherit, mask
 from society.carry import (
     Carry,
@@ -34,6 +34,7 @@ from society.plan import Plan
 from society.population import Population
 from society.senses import percept_of, seats_of
 from worlds.random import fold, named
+from worlds.sums import count
 from worlds.types import (
     Array,
     Births,
@@ -168,6 +169,7 @@ class Engine:
             ticks=chunk.ticks.at[index].set(flatten(metrics)),
             clock=chunk.clock.at[index].set(clock),
             frozen=chunk.frozen.at[index].set(frozen),
+            said=overheard.note(chunk.said, carry.outbox, index),
         )
         carry = carry._replace(step=carry.step + 1, within=carry.within + 1)
         return Loop(carry, chunk, index + 1)
@@ -222,6 +224,10 @@ class Engine:
         observation = observation._replace(acting=jnp.zeros_like(observation.acting))
         _, minds, outbox, _ = self._decide(parts, carry, observation, turn)
         return self._hush(parts, carry._replace(minds=minds, outbox=outbox))
+
+    def decide(self, parts: Parts, carry: Carry, turn: Array) -> Any:
+        """What everybody would do in this turn; changes nothing."""
+        return self._decide(parts, carry, self.observe(carry), turn)[0]
 
     # ---- parts of a tick ------------------------------------------------------------
 
@@ -406,15 +412,17 @@ class Engine:
 
     def generation_row(self, parts: Parts, carry: Carry) -> dict[str, Array]:
         """Outcomes reduced over the living, and counts of strategies."""
-        count = jnp.maximum(carry.count, 1)
+        episodes = jnp.maximum(carry.count, 1)
         living = jnp.maximum(carry.alive.sum(), 1)
+        full = self.population.full and not carry.world.births
         row: dict[str, Array] = {}
         for name, value in carry.totals.items():
             if value.shape == carry.alive.shape:
-                total = jnp.where(carry.alive, value.astype(jnp.float32), 0.0).sum()
-                row[name] = total / living / count
+                value = value.astype(jnp.float32)
+                value = value if full else jnp.where(carry.alive, value, 0.0)
+                row[name] = value.sum() / living / episodes
             elif value.ndim == 0:
-                row[name] = value.astype(jnp.float32) / count
+                row[name] = value.astype(jnp.float32) / episodes
         if self.fitness in row:
             row["fitness"] = row[self.fitness]
         for index, group in enumerate(self.population.groups):
@@ -422,9 +430,9 @@ class Engine:
             types = None if group.is_text else parts.policies[index].types(carry.minds[index])
             if names and types is not None:
                 held = carry.alive[group.rows]
-                counts = [
-                    ((types == kind) & held).sum(dtype=jnp.int32) for kind in range(len(names))
-                ]
+                chosen = [types == kind for kind in range(len(names) - 1)]
+                counts = [count(mask if full else mask & held) for mask in chosen]
+                counts.append(held.sum(dtype=jnp.int32) - sum(counts))
                 row[f"types/{group.name}"] = jnp.stack(counts).astype(jnp.float32)
         return row
 
@@ -453,6 +461,7 @@ class Engine:
             generations=jnp.zeros((ended, width_of(row)), jnp.float32),
             hashes=jnp.zeros(ended, jnp.uint32),
             births=jnp.full((ended, *births), -1, jnp.int32),
+            said=overheard.room(parts.channels, carry.outbox, self.population),
             ended=jnp.int32(0),
             lives=newborns.empty_log(self.population.num_slots, self.capacity)
             if carry.world.births

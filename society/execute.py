@@ -24,6 +24,7 @@ from society.carry import Carry, placed
 from society.checkpoint import newest_sound, restore_tree, save_tree, write_checkpoint
 from society.desk import Desk
 from society.history import History, split
+from society.hosted import events, with_actions
 from society.interventions import Scene, Scheduled, choose_slots
 from society.journal import Journal
 from society.journal_rows import StoredEvent
@@ -118,7 +119,7 @@ class Execution:
             size = min(int(np.clip(ticks * CHUNK_TARGET_S / spent, 1, 4 * size)), self.total)
             self._report(tick, int(carries.generation[0]))
             late = self._late()
-            self._save("replicates", tick, carries, {}, force=late)
+            self._save("replicates", tick, carries, None, force=late)
             self._stop_if(late and tick < self.total)
         carries = self._intervene_all(self.total, carries)
         host = jax.device_get(carries)
@@ -200,7 +201,7 @@ class Execution:
             self._report_replicate(index, tick, carry)
             late = self._late()
             ended = tick % self.simulation.plan.ticks_per_generation == 0
-            self._save(f"replicate-{index}", tick, carry, speakers.state, force=ended or late)
+            self._save(f"replicate-{index}", tick, carry, speakers, force=ended or late)
             self._stop_if(late and tick < self.total)
         carry = self._rewire(index, tick, carry)
         await self._survey(index, tick, carry, speakers)
@@ -238,13 +239,24 @@ class Execution:
         carry = await self._refresh(index, tick, carry, speakers)
         step = int(carry.step)
         place = Place(int(carry.generation), int(carry.episode), step)
-        if any(step % group.every == 0 for group in self.simulation.population.text_groups):
-            carry = await self._host_turns(carry, place, speakers)
-            ticks = 1
+        if speakers.host is not None:
+            carry = await self._move_host(index, carry, place, speakers)
+            ticks, moment = 1, None
+        elif any(step % group.every == 0 for group in self.simulation.population.text_groups):
+            carry, chosen = await self._host_turns(carry, place, speakers)
+            carry = with_actions(carry, chosen)
+            ticks, moment = 1, None
         else:
             ticks = self._quiet_ticks(tick, step)
+            moment = self._moment(carry)
+            speakers.hear(jax.device_get(carry.outbox), moment, place)
         carry, chunk = await self._on_device(self.machine.some, carry, ticks)
-        self._record(index, jax.device_get(chunk), ticks)
+        chunk = jax.device_get(chunk)
+        self._record(index, chunk, ticks)
+        if moment is not None:
+            for later in range(1, ticks):  # what was said last is still in the outbox
+                words = {name: rows[later - 1] for name, rows in chunk.said.items()}
+                speakers.hear(words, moment, dataclasses.replace(place, step=step + later))
         self.journal.flush()
         learners = learning.due(self.simulation.parts, tick + ticks)
         if learners:
@@ -265,8 +277,13 @@ class Execution:
         waits.append(self._next_need(tick) - tick)
         return min([*waits, engine.capacity])
 
-    async def _host_turns(self, carry: Carry, place: Place, speakers: Speakers) -> Carry:
-        """Turns of talk, then the act: the world itself has not moved yet."""
+    async def _host_turns(
+        self, carry: Carry, place: Place, speakers: Speakers
+    ) -> tuple[Carry, dict[int, Any]]:
+        """Turns of talk, then the act: returns what text agents chose, by slot.
+
+        The world itself has not moved yet.
+        """
         moment = self._moment(carry)
         last = self.simulation.plan.talk_turns
         chosen: dict[int, Any] = {}
@@ -275,18 +292,31 @@ class Execution:
             outbox = jax.device_get(carry.outbox)
             speakers.hear(outbox, moment, here)
             observation = await self._on_device(self.machine.observe, carry)
-            moment.observation = jax.device_get(observation)
+            moment.observation = speakers.shown(jax.device_get(observation))
             due = speakers.due(moment, place.step)
             chosen = await speakers.act(due, moment, here, talking=turn < last)
             carry = carry._replace(pending=speakers.said(carry.pending))
             if turn < last:
                 carry = await self._on_device(self.machine.talk, carry, turn)
-        if not chosen:
-            return carry
-        actions = jax.tree.map(np.array, jax.device_get(carry.actions))
-        for slot, action in chosen.items():
-            jax.tree.map(lambda rows, one, s=slot: rows.__setitem__(s, one), actions, action)
-        return carry._replace(actions=jax.tree.map(jnp.asarray, actions))
+        return carry, chosen
+
+    async def _move_host(self, index: int, carry: Carry, place: Place, speakers: Speakers) -> Carry:
+        """Let everybody decide, and the host's world find out what comes of it."""
+        host, desk = speakers.host, self.desk
+        assert host is not None and desk is not None
+        turn, ask = self.simulation.plan.talk_turns, None
+        if self.simulation.world.asks:
+            ask = desk.asker((index, *place.clock), -1, self.simulation.default_backend)
+        carry, happened = await host.move(
+            carry,
+            place,
+            turns=lambda carry: self._host_turns(carry, place, speakers),
+            decide=lambda carry: self.machine.decide(carry, turn),
+            on_device=self._on_device,
+            ask=ask,
+        )
+        self.journal.add_events(events(happened, index, place, np.asarray(carry.uid)))
+        return carry
 
     async def _refresh(self, index: int, tick: int, carry: Carry, speakers: Speakers) -> Carry:
         """Ask anew for the tables of archetypes that are due."""
@@ -314,7 +344,8 @@ class Execution:
             return
         assert self.desk is not None
         moment = self._moment(carry)
-        moment.observation = jax.device_get(await self._on_device(self.machine.observe, carry))
+        observation = await self._on_device(self.machine.observe, carry)
+        moment.observation = speakers.shown(jax.device_get(observation))
         before = speakers.state
         rows = await take(
             surveys,
@@ -440,13 +471,14 @@ class Execution:
     # ---- checkpoints ------------------------------------------------------------------
 
     def _save(
-        self, name: str, tick: int, carry: Carry, state: Mapping[str, Any], force: bool = False
+        self, name: str, tick: int, carry: Carry, speakers: Speakers | None, force: bool = False
     ) -> None:
         due = time.monotonic() - self._saved > CHECKPOINT_EVERY_S
         if not self.checkpoints or not (force or due) or tick >= self.total:
             return
         self.journal.sync()
-        tree = {"tick": tick, "carry": save_tree(carry), "text": dict(state)}
+        state = {} if speakers is None else speakers.state
+        tree = {"tick": tick, "carry": save_tree(carry), "text": state}
         write_checkpoint(self.folder.checkpoints, name, tree)
         self._saved = time.monotonic()
 

@@ -45,6 +45,7 @@ class Machine:
         self._begin = jax.jit(lambda parts, carry: engine.begin(parts, carry)[0])
         self._observe = jax.jit(engine.observe)
         self._talk = jax.jit(engine.talk)
+        self._decide = jax.jit(engine.decide)
         self._renew = jax.jit(lambda parts, carry: engine.renew(parts, carry))
         self._some = jax.jit(engine.advance)
         self._learn = jax.jit(
@@ -79,6 +80,10 @@ class Machine:
     def talk(self, carry: Carry, turn: int) -> Carry:
         """One talk turn of one replicate's array groups."""
         return self._talk(self.parts, carry, jnp.int32(turn))
+
+    def decide(self, carry: Carry, turn: int) -> Any:
+        """What array groups of one replicate choose now, [N] with text groups' rows idle."""
+        return self._decide(self.parts, carry, jnp.int32(turn))
 
     def renew(self, carry: Carry) -> tuple[Carry, Any, Array]:
         """Select and transmit in one replicate: (carry, births, rows of newcomers)."""

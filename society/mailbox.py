@@ -122,6 +122,19 @@ class Mailboxes:
             and (not talking or turn < channel.rounds)
         )
 
+    def within_reach(
+        self, name: str, slot: int, *, alive: np.ndarray, graph: Graph | None
+    ) -> list[int]:
+        """Living slots whom a speaker could name on a channel, whatever the channel's mode."""
+        channel = self.channels[name]
+        if channel.to in ("everyone", "addressed"):
+            slots = np.arange(self.num_slots)
+        elif channel.to == "neighbours":
+            slots = self._heard_by(slot, self._ties(channel, graph))
+        else:
+            return []
+        return slots[(slots != slot) & np.asarray(alive)[slots]].tolist()
+
     # ---- writing ------------------------------------------------------------------------
 
     def post(

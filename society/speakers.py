@@ -15,6 +15,7 @@ import numpy as np
 
 from society.build import Simulation
 from society.desk import Desk
+from society.hosted import Hosted, HostSide
 from society.journal import Journal
 from society.journal_rows import StoredEvent, StoredMessage
 from society.mailbox import Mailboxes
@@ -26,6 +27,8 @@ from worlds.policy import TextPolicy
 from worlds.types import Birth, Observation, Reply, Seat, Turn
 
 __all__ = ["Moment", "Speakers"]
+
+MOST_NAMED = 20
 
 
 @dataclasses.dataclass
@@ -65,6 +68,8 @@ class Speakers:
             if (streams := group.policy.streams(group.size)) is not None
         }
         population = simulation.population
+        world = simulation.world
+        self.host = HostSide(world, population) if isinstance(world, Hosted) else None
         self._text_slots = frozenset(
             slot for group in population.text_groups for slot in range(group.start, group.stop)
         )
@@ -74,6 +79,10 @@ class Speakers:
             readers=self._text_slots,
             seed=simulation.seeds[replicate],
         )
+
+    def shown(self, observation: Observation) -> Observation:
+        """An observation from the device, with the texts of a world on the host."""
+        return observation if self.host is None else self.host.shown(observation)
 
     # ---- checkpoint -------------------------------------------------------------------
 
@@ -87,6 +96,7 @@ class Speakers:
             "turns": self.turns,
             "left_out": dict(sorted(self.left_out.items())),
             "streams": {name: streams.state for name, streams in self._streams.items()},
+            **({} if self.host is None else {"world": self.host.state}),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -97,13 +107,23 @@ class Speakers:
         self.left_out = Counter(state["left_out"])
         for name, held in state["streams"].items():
             self._streams[name].restore(held)
+        if self.host is not None:
+            self.host.state = state["world"]
 
     # ---- births -----------------------------------------------------------------------
 
     async def found(self, moment: Moment) -> None:
         """Give every text agent of the first generation its mind."""
+        framing = self._simulation.framing
         births = [
-            (slot, Birth(self._seat(slot, moment), rules=self._rules(slot, moment)))
+            (
+                slot,
+                Birth(
+                    self._seat(slot, moment),
+                    rules=self._rules(slot, moment),
+                    framing=framing(self._group(slot)),
+                ),
+            )
             for slot in self._slots(moment)
         ]
         await self._bear(births, Place())
@@ -141,6 +161,7 @@ class Speakers:
                 parents=tuple(int(uids_before[parent]) for parent in parents),
                 texts=texts,
                 rules=self._rules(slot, moment),
+                framing=self._simulation.framing(self._group(slot)),
             )
             births.append((slot, birth))
         self._minds = {slot: mind for slot, mind in alive.items() if slot not in taken}
@@ -224,10 +245,10 @@ class Speakers:
 
     def hear(self, outbox: Mapping[str, np.ndarray], moment: Moment, place: Place) -> None:
         """Bring the words that array policies said last to the language agents who hear them."""
-        population = self._simulation.population
-        arrays = [slot for slot in range(population.num_slots) if slot not in self._text_slots]
         for name in self.mail.channels:
             if name in outbox:
+                talking = np.flatnonzero(np.asarray(outbox[name]) >= 0).tolist()
+                arrays = [slot for slot in talking if slot not in self._text_slots]
                 self.mail.hear(
                     name,
                     outbox[name],
@@ -254,20 +275,28 @@ class Speakers:
         assert moment.observation is not None
         caption = self._caption(slot, moment)
         seat = self._seat(slot, moment)
-        row = jax.tree.map(lambda leaf: leaf[slot], moment.observation.view)
-        noop = jax.tree.map(lambda leaf: np.asarray(leaf)[slot], moment.world.noop())
+        if self.host is not None:
+            row, noop = self.host.row(moment.observation, slot), self.host.noop(slot)
+        else:
+            row = jax.tree.map(lambda leaf: leaf[slot], moment.observation.view)
+            noop = jax.tree.map(lambda leaf: np.asarray(leaf)[slot], moment.world.noop())
+        talk = self.mail.writable(talking=talking, turn=place.turn)
+        spaced = caption.framing.spaced
         return Turn(
             seat=seat,
-            rules=caption.rules(seat),
-            text=caption.words(row, seat),
-            question=caption.question(row, seat),
+            rules=spaced(caption.rules(seat)),
+            text=spaced(caption.words(row, seat)),
+            question=spaced(caption.question(row, seat)),
             options=caption.options(row, seat),
             parse=_parser(caption, row, seat),
             fallback=noop,
-            answer_hint=caption.answer_hint(row, seat),
+            answer_hint=spaced(caption.answer_hint(row, seat)),
             inbox=self.mail.collect(slot, place=place, graph=moment.graph),
-            talk=self.mail.writable(talking=talking, turn=place.turn),
+            talk=talk,
             vocabulary=self._vocabulary,
+            hearers=self._hearers(slot, moment, talk) if talk else {},
+            addressed=tuple(name for name in talk if self.mail.channels[name].to == "addressed"),
+            others=caption.others(row, seat),
             acting=not talking,
             first=place.step == 0,
             generation=place.generation,
@@ -275,6 +304,21 @@ class Speakers:
             step=place.step,
             turn=place.turn,
         )
+
+    def _hearers(self, slot: int, moment: Moment, talk: Sequence[str]) -> dict[str, dict[str, int]]:
+        """Whom an agent can speak to alone: on addressed channels, and along given ties."""
+        found = {}
+        for name in talk:
+            channel = self.mail.channels[name]
+            ties = channel.graph if channel.graph is not None else moment.graph
+            along = channel.to == "neighbours" and ties is not None and not ties.complete
+            if name in self._vocabulary or not (along or channel.to == "addressed"):
+                continue
+            near = self.mail.within_reach(name, slot, alive=moment.alive, graph=moment.graph)
+            seats = [self._seat(other, moment) for other in near[:MOST_NAMED]]
+            found[name] = {seat.name: seat.uid for seat in reversed(seats)}
+            found[name] = dict(reversed(found[name].items()))
+        return found
 
     def _post(self, slot: int, turn: Turn, reply: Reply, moment: Moment, place: Place) -> None:
         rows = []
@@ -353,7 +397,8 @@ class Speakers:
         )
 
     def _rules(self, slot: int, moment: Moment) -> str:
-        return self._caption(slot, moment).rules(self._seat(slot, moment))
+        caption = self._caption(slot, moment)
+        return caption.framing.spaced(caption.rules(self._seat(slot, moment)))
 
     def _caption(self, slot: int, moment: Moment) -> Caption:
         group = self._group(slot)

@@ -228,7 +228,8 @@ class Turn:
     parse: text -> action, raising ParseError. fallback: the action taken when nothing parses.
     inbox: messages since the last turn, oldest first. talk: channels that it may write to now.
     vocabulary: the words of those among them on which only certain words can be said.
-    hearers: of channels that are addressed, whom one can speak to: name -> uid.
+    hearers: of channels where one can speak to somebody alone, to whom: name -> uid.
+    addressed: those of them on which every message must name its reader.
     others: what the others did last, each as one of the options; None where nobody can tell.
     acting: False in a talk turn, where only messages count.
     """
@@ -249,6 +250,7 @@ class Turn:
     hearers: Mapping[str, Mapping[str, int]] = dataclasses.field(
         default_factory=dict[str, Mapping[str, int]]
     )
+    addressed: tuple[str, ...] = ()
     others: tuple[str, ...] | None = None
     acting: bool = True
     first: bool = False

@@ -43,7 +43,7 @@ class Wording:
 
     def rules(self, slot: int, name: str) -> str:
         """How the world works."""
-        return self.caption.rules(_seat(slot, name))
+        return self.caption.framing.spaced(self.caption.rules(_seat(slot, name)))
 
     def words(
         self, observation: Observation, slot: int, name: str, names: Mapping[int, str]
@@ -57,7 +57,7 @@ class Wording:
             options = self.caption.options(row, seat)
             parts += [f"- {option}" for option in options or ()]
             parts.append(self.caption.answer_hint(row, seat))
-        return "\n".join(part for part in parts if part)
+        return self.caption.framing.spaced("\n".join(part for part in parts if part))
 
     def action(self, text: str, observation: Observation, slot: int, name: str) -> Any:
         """Read an action; raises ParseError with what was expected."""

@@ -1,0 +1,98 @@
+"""HostWorld: a world whose state and actions are language, in plain Python.
+
+It keeps the contract of ``worlds.world``: ``init``, ``observe``, ``step``, pure and without a
+key of its own. Its state is a value (dicts, lists, strings, numbers, NumPy arrays) that the
+checkpoint codec can store; an action is one text for each slot, "" where nobody acts. What
+everybody reads is ``Observation.text``, and ``Observation.options`` the choices, if any; an
+index that an array policy chooses is looked up there.
+"""
+
+import abc
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
+
+from worlds.policy import Ask
+from worlds.types import Array, Observation, ParseError, Seat, Transition
+from worlds.world import State, World
+
+__all__ = ["Happening", "HostWorld", "option_named"]
+
+
+class Happening(NamedTuple):
+    """Something worth keeping of a step: one row of the journal's events.
+
+    kind: a name, such as "story" or "said". slot: who did it, -1 for the world itself.
+    data: a value that JSON can hold.
+    """
+
+    kind: str
+    slot: int
+    data: Any
+
+
+class HostWorld(World[State]):
+    """A world of texts; subclasses are decorated with ``worlds.tree.pytree``.
+
+    ``asks`` worlds put questions to a language model in the middle of a step (a game master):
+    they override ``play``; their ``step`` decides by rule alone, for use without a model.
+    """
+
+    backend: ClassVar[Literal["jax", "host"]] = "host"
+    asks: ClassVar[bool] = False
+    most_options: ClassVar[int] = 64  # choices that an array policy can tell apart
+
+    def rules(self, seat: Seat) -> str:
+        """How the world works for this seat; the same in every step."""
+        return ""
+
+    def question(self, state: State, slot: int) -> str:
+        """What a slot is asked to decide now."""
+        return "What do you do?"
+
+    def hint(self, state: State, slot: int) -> str:
+        """The form of the answer."""
+        return ""
+
+    def read(self, text: str, state: State, slot: int) -> str:
+        """Read an action from a reply; raises ParseError with what was expected."""
+        options = self.observe(state).options
+        return read_choice(text, options[slot] if options is not None else None)
+
+    async def play(
+        self, ask: Ask, key: Array, state: State, action: Sequence[str]
+    ) -> tuple[State, Transition]:
+        """Move the world once, perhaps asking a model; the default asks nobody."""
+        return self.step(key, state, action)
+
+    def happenings(self, before: State, action: Sequence[str], after: State) -> Sequence[Happening]:
+        """What of this step is kept in the journal, for measures and readers."""
+        return ()
+
+    @abc.abstractmethod
+    def observe(self, state: State) -> Observation:
+        """Show the state to everyone; ``text`` is never None."""
+
+
+def option_named(text: str, options: Sequence[str]) -> str | None:
+    """The option that a short answer names, whatever its case, quotes and final stop."""
+    said = text.strip(_AROUND).casefold()
+    for option in options:
+        if option.strip(_AROUND).casefold() == said:
+            return option
+    return None
+
+
+def read_choice(text: str, options: Sequence[str] | None) -> str:
+    """An action from a reply: one of the options, or any text that is not empty."""
+    if options:
+        found = option_named(text, options)
+        if found is None:
+            raise ParseError(f"{text.strip()[:60]!r} is none of: {', '.join(options)}")
+        return found
+    said = text.strip()
+    if not said:
+        raise ParseError("the answer is empty; say what you do")
+    return said
+
+
+_AROUND = " \t\r\n\"'`*.,;:!()"
