@@ -53,7 +53,8 @@ async def decide(
         "hint": turn.answer_hint,
     }
     if thinks:
-        given |= {"talk": (channel,) if channel else (), "names": names}
+        public = channel not in turn.addressed
+        given |= {"talk": (channel,) if channel else (), "names": names, "public": public}
     messages = view.messages(questions.prompts.render_again(template, **given), prediction)
     form = ANSWER_LINE if thinks else ""
     context = view.context("act", form=form, talk=channel, reasoning=reasoning, names=names)

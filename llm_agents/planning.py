@@ -41,7 +41,7 @@ async def made_plan(
     held: Mapping[str, Any] = mind.get("plan") or {"broad": [], "steps": [], "age": 0}
     day_over = bool(plan.every) and held["age"] >= plan.every
     if plan.use == "daily" and (not held["broad"] or day_over):
-        broad = await _listed(ask, view, "plan", MOST, day=True, fewest=FEWEST, most=MOST)
+        broad = await _listed(ask, view, "plan", MOST, fewest=FEWEST, most=MOST)
         held = {"broad": broad, "steps": [], "age": 0}
         made["broad"] = broad
     if not held["steps"]:
@@ -61,14 +61,14 @@ def step_taken(mind: Mapping[str, Any]) -> dict[str, Any]:
     return {**mind, "plan": {**held, "steps": held["steps"][1:], "age": held["age"] + 1}}
 
 
-async def _listed(ask: Ask, view: View, template: str, most: int, **values: Any) -> list[str]:
+async def _listed(ask: Ask, view: View, template: str, longest: int, /, **values: Any) -> list[str]:
     """The entries of a list that the model writes; asked again once where there are none."""
     question = view.questions.prompts.render(template, **values)
     messages = view.messages(question)
-    context = view.context(template, count=most)
+    context = view.context(template, count=longest)
     for _ in range(view.questions.max_reasks + 1):
         response = await ask(view.questions.request(messages, template, context))
-        items = [] if response.error is not None else numbered(response.text, most)
+        items = [] if response.error is not None else numbered(response.text, longest)
         if items:
             return [one_line(item, 200) for item in items]
         problem = "it holds no list"

@@ -36,7 +36,12 @@ async def say(ask: Ask, view: View, channel: str) -> list[Draft]:
     words = tuple(turn.vocabulary.get(channel, ()))
     names = () if words else names_of(turn, channel)
     question = questions.prompts.render(
-        "talk", channel=one_line(channel), words=words, names=names, acting=turn.acting
+        "talk",
+        channel=one_line(channel),
+        words=words,
+        names=names,
+        public=channel not in turn.addressed,
+        acting=turn.acting,
     )
     request = questions.request(
         view.messages(question),

@@ -1,6 +1,7 @@
 """Run a scenario, resume it after whatever stopped it, or replay it offline."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,7 @@ def _summary(
             "fallback_rate": round(rate, 6),
             "cost_usd": counts.cost_usd,
             "backends": simulation.backend_names,
+            **_of_language(execution),
         },
         "wall_s": round(wall_s, 3),
     }
@@ -193,6 +195,26 @@ def _summary(
             f"limits.max_fallback_rate allows {allowed:.1%}"
         )
     return summary
+
+
+def _of_language(execution: Execution) -> dict[str, Any]:
+    """What found no room in prompts, and how predictions of others came out."""
+    found: dict[str, Any] = {}
+    left_out: Counter[str] = Counter()
+    for speakers in execution.speakers.values():
+        left_out += speakers.left_out
+    if left_out:
+        found["left_out"] = {
+            name.removesuffix("_left_out"): count for name, count in sorted(left_out.items())
+        }
+    scores = [
+        event.data["score"]
+        for replicate in execution.speakers
+        for event in execution.journal.events(replicate, "prediction")
+    ]
+    if scores:
+        found["predictions"] = {"scored": len(scores), "mean_score": sum(scores) / len(scores)}
+    return found
 
 
 def _over_replicates(results: list[dict[str, dict[str, Any]]]) -> dict[str, Any]:

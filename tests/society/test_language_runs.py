@@ -1,0 +1,151 @@
+"""Language agents in whole runs: memory, talk, words between hosts' turns, resume and replay."""
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from society.journal import Journal
+from society.run import replay_run, resume_run, run_scenario
+from society.scenario import load_scenario
+
+THINKERS = """
+world: {use: matrix_game, game: prisoners_dilemma_akata, rounds: 4, pairs: random}
+groups:
+  people:
+    count: 4
+    policy:
+      use: chat
+      reasoning: REASONING
+      samples: 2
+      memory: {use: stream, capacity: 12, retrieved: 3, reflect_at: 30, importance: model}
+      plan: {use: daily, ahead: 3}
+      strategy: revised
+      revise_every: 3
+channels: {talk: {use: text}}
+backend: mock
+episodes: 2
+"""
+
+HEARERS = """
+world: {use: matrix_game, game: prisoners_dilemma, rounds: 7, pairs: random}
+groups:
+  listeners: {count: 1, policy: {use: chat, every: 3}}
+  machines: {count: 3, policy: {use: "talkers:Caller"}}
+channels: {signs: {use: words, vocabulary: [zero, one, two, three, four, five, six]}}
+backend: mock
+"""
+
+CALLER = '''
+import jax.numpy as jnp
+from worlds.policy import ArrayPolicy
+from worlds.tree import pytree
+from worlds.types import Decision, Mind
+
+@pytree
+class Caller(ArrayPolicy):
+    """Says which step it is; the last row says nothing."""
+
+    def init(self, key, seats):
+        return Mind((), jnp.zeros(seats.num, jnp.int32))
+
+    def act(self, key, mind, percept):
+        step = jnp.where(percept.first, 0, mind.memory)
+        last = jnp.arange(step.size) == step.size - 1
+        said = jnp.where(last, -1, step)
+        return Decision(jnp.zeros(step.size, jnp.int8), step + 1, {"signs": said})
+'''
+
+
+def run(tmp_path: Path, text: str, *sets: str) -> dict[str, Any]:
+    path = tmp_path / "here.yaml"
+    path.write_text(text)
+    scenario = load_scenario(path, sets, allow_code=True)
+    return run_scenario(scenario, tmp_path / "runs")
+
+
+def journal(summary: dict[str, Any], query: str) -> list[tuple]:
+    with sqlite3.connect(Path(summary["run_dir"]) / "journal.sqlite") as database:
+        return database.execute(query).fetchall()
+
+
+def events(summary: dict[str, Any], kind: str) -> list[Any]:
+    with Journal.open(Path(summary["run_dir"]) / "journal.sqlite", readonly=True) as rows:
+        return [event.data for event in rows.events(0, kind)]
+
+
+def test_a_mind_with_every_part_resumes_to_the_same_digest(tmp_path: Path) -> None:
+    text = THINKERS.replace("REASONING", "bdi")
+    whole = run(tmp_path, text)
+    cut = run(tmp_path, text, f"limits.calls={whole['llm']['calls'] // 2}")
+    assert cut["status"] == "limit"
+    finished = resume_run(cut["run_dir"], sets=("limits.calls=null",))
+    assert finished["digest"] == whole["digest"]
+
+
+def test_a_mind_with_every_part_replays_offline_and_its_predictions_are_scored(
+    tmp_path: Path,
+) -> None:
+    whole = run(tmp_path, THINKERS.replace("REASONING", "scot"))
+    assert whole["status"] == "ok" and whole["llm"]["fallbacks"] == 0
+    assert replay_run(whole["run_dir"])["digest"] == whole["digest"]
+    purposes = {purpose for (purpose,) in journal(whole, "SELECT DISTINCT purpose FROM calls")}
+    assert purposes >= {"birth", "act", "plan", "steps", "importance", "focus", "reflect", "revise"}
+    assert len(events(whole, "plan")) and len(events(whole, "strategy"))
+    found = events(whole, "prediction")
+    assert found and all(0 <= event["score"] <= 1 for event in found)
+    scores = [event["score"] for event in found]
+    told = whole["llm"]["predictions"]
+    assert told["scored"] == len(scores)
+    assert told["mean_score"] == pytest.approx(sum(scores) / len(scores))
+
+
+def test_words_said_while_a_reader_was_not_asked_reach_it_in_order(tmp_path: Path) -> None:
+    (tmp_path / "talkers.py").write_text(CALLER)
+    summary = run(tmp_path, HEARERS)
+    assert summary["status"] == "ok"
+    rows = journal(summary, "SELECT step, request FROM calls WHERE purpose = 'act' ORDER BY step")
+    assert [step for step, _ in rows] == [0, 3, 6]
+    words = "zero one two three four five six".split()
+    heard = {}
+    for step, request in rows:
+        prompt = json.loads(request)[1][1][1]
+        inbox = prompt.partition("Messages you received")[2].partition("\n\n")[0]
+        heard[step] = [word for word in inbox.split() if word in words]
+    assert heard == {
+        0: [],
+        3: ["zero", "zero", "one", "one", "two", "two"],
+        6: ["three", "three", "four", "four", "five", "five"],
+    }
+    again = replay_run(summary["run_dir"], allow_code=True)
+    assert again["digest"] == summary["digest"]
+
+
+@pytest.mark.parametrize("mode", ["marked", "raw", "shuffled", "silent"])
+def test_letters_before_the_act_arrive_as_the_channel_says(tmp_path: Path, mode: str) -> None:
+    text = f"""
+world: {{use: matrix_game, game: stag_hunt, rounds: 2, pairs: neighbours, actions: same}}
+groups:
+  people: {{count: 4, policy: {{use: chat, memory: none}}}}
+graph: {{use: cycle, assign: in_order}}
+channels: {{letters: {{use: text, when: before_action, mode: {mode}}}}}
+backend: mock
+"""
+    summary = run(tmp_path, text)
+    assert summary["status"] == "ok"
+    talks = journal(summary, "SELECT request FROM calls WHERE purpose = 'talk'")
+    acts = journal(summary, "SELECT uid, request FROM calls WHERE purpose = 'act' AND step = 0")
+    assert len(talks) == 8 and len(acts) == 4
+    assert "You can speak to Agent 1, Agent 3" in talks[0][0]
+    sent = journal(summary, "SELECT speaker, recipients FROM messages WHERE step = 0")
+    for speaker, recipients in sent:
+        near = {(speaker + 1) % 4, (speaker - 1) % 4}
+        named = set(json.loads(recipients))
+        assert named <= near if mode in ("marked", "raw") else True
+        assert len(named) == 1 or mode in ("silent", "shuffled")
+    shown = [request for _, request in acts if "I give about" in request]
+    assert bool(shown) == (mode != "silent") and len(shown) <= 4
+    if mode in ("marked", "raw"):
+        assert all(("every line marked" in request) == (mode == "marked") for request in shown)
