@@ -42,15 +42,20 @@ _ROLES = (
     "system|developer|user|assistant|human|ai|bot|model|tool|function|instructions?|response|"
     "input|observation|game ?master|narrator|moderator|admin(?:istrator)?"
 )
-# `[INST]`, `[/INST]`, `[TOOL_CALLS]`, `[system]`, `[Game master]`
-_SQUARE_TAG = re.compile(rf"\[\s*(/?\s*(?:[A-Z][A-Z_ ]{{2,}}|(?i:{_ROLES}|sys|inst)))\s*\]")
+# `[INST]`, `[/INST]`, `[TOOL_CALLS]`, `[gMASK]`, `[system]`, `[Game master]`
+_SQUARE_TAG = re.compile(
+    rf"\[\s*(/?\s*(?:[A-Z][A-Z_ ]{{2,}}|[a-z]MASK|(?i:{_ROLES}|sys|inst)))\s*\]"
+)
+# `[|user|]`, `[|endofturn|]`
+_BARRED = re.compile(r"\[(?=\s*\|)|(?<=\|)\]")
 # `System: ...` at the beginning of a line, `ASSISTANT: ...` anywhere
 _LINE_ROLE = re.compile(rf"(?im)^([^\w\n]*(?:{_ROLES})[^\w\n:]*):")
 _LOUD_ROLE = re.compile(r"\b(SYSTEM|DEVELOPER|USER|ASSISTANT|HUMAN|TOOL)(\s*):")
 # Control tokens as chat templates write them, for texts that are otherwise left alone.
 _TOKEN = re.compile(
     r"<(?=[|\uff5c])|(?<=[|\uff5c])>|<(?=/?(?:s|bos|eos|pad|unk|mask|think|tool_call|tool_response)>)"
-    r"|<(?=(?:start|end)_of_turn>)|<(?=</?SYS>>)|<(?=/?SYS>>)|\[(?=/?(?:INST|[A-Z]+_[A-Z_]+)\])"
+    r"|<(?=(?:start|end)_of_turn>)|<(?=</?SYS>>)|<(?=/?SYS>>)|<(?=[A-Z]+_TOKEN>)|<(?=[se]op>)"
+    r"|\[(?=/?(?:INST|[a-z]?MASK|[A-Z]+_[A-Z_]+)\])|\[(?=\|\w+\|\])"
 )
 _CONTROL = re.compile(r"[^\n\t\x20-\x7e]")
 _HEADINGS = re.compile(r"(?m)^(\s*)#{2,}")
@@ -75,6 +80,7 @@ def neutralise(text: str) -> str:
     if _CONTROL.search(text):
         text = "".join(character for character in text if _visible(character))
     text = _SQUARE_TAG.sub(r"(\1)", text)
+    text = _BARRED.sub(lambda match: "(" if match[0] == "[" else ")", text)
     text = _LINE_ROLE.sub(r"\1 -", text)
     text = _LOUD_ROLE.sub(r"\1\2 -", text)
     text = _HEADINGS.sub(r"\1#", text)
