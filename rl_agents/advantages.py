@@ -4,7 +4,7 @@ Time is counted in steps in which a row acts. A reward that comes while it does 
 added to its last acting step; nothing flows from one uid to the next holder of a row.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from rl_agents.learner import Trajectory
 from worlds.types import Array
 
-__all__ = ["advantages", "returns"]
+__all__ = ["Following", "advantages", "following", "returns"]
 
 
 class _Later(NamedTuple):
@@ -83,3 +83,59 @@ def returns(trajectory: Trajectory, last: Array, discount: Array | float) -> Arr
     """
     # The value of the next acting step must be 0 too, except beyond the last one.
     return advantages(trajectory, jnp.zeros_like(trajectory.reward), last, discount, 1.0)
+
+
+class Following(NamedTuple):
+    """What comes after each acting step; all [T, n].
+
+    reward: from the step until the row acts again. then: int32 index of the step in which it
+    acts again, T for ``final``. over: nothing follows. cut: the worth of what was seen last
+    where the episode was truncated, else 0.
+    """
+
+    reward: Array
+    then: Array
+    over: Array
+    cut: Array
+
+
+def following(trajectory: Trajectory) -> Following:
+    """Each acting step's reward and successor, by the rules of ``advantages``."""
+    length = trajectory.reward.shape[0]
+
+    def back(later: Any, now: tuple[Array, ...]) -> tuple[Any, Following]:
+        index, reward, acting, uid, terminated, truncated, cut = now
+        over = terminated | truncated | (uid != later["uid"])
+        worth = jnp.where(truncated & ~terminated, cut, 0.0)
+        reward = reward + jnp.where(over, 0.0, later["reward"])
+        then = later["then"]
+        ended = over | later["over"]
+        worth = jnp.where(over, worth, later["cut"])
+        here = {
+            "reward": jnp.where(acting, 0.0, reward),
+            "then": jnp.where(acting, index, then),
+            "over": jnp.where(acting, False, ended),
+            "cut": jnp.where(acting, 0.0, worth),
+            "uid": uid,
+        }
+        return here, Following(reward, then, ended, worth)
+
+    rows = trajectory.final_uid
+    none, zero = jnp.zeros(rows.shape, bool), jnp.zeros(rows.shape)
+    end = {
+        "reward": zero,
+        "then": jnp.full(rows.shape, length, jnp.int32),
+        "over": none,
+        "cut": zero,
+        "uid": rows,
+    }
+    steps = (
+        jnp.broadcast_to(jnp.arange(length, dtype=jnp.int32)[:, None], trajectory.reward.shape),
+        trajectory.reward,
+        trajectory.percept.acting,
+        trajectory.uid,
+        trajectory.terminated,
+        trajectory.truncated,
+        trajectory.cut_value,
+    )
+    return jax.lax.scan(back, end, steps, reverse=True)[1]

@@ -1,12 +1,13 @@
 """Learners of a scenario: built, fitted to the policies that they train, and checked."""
 
+import dataclasses
 from typing import Any
 
 from society.population import Population
 from worlds.policy import ArrayPolicy
 from worlds.types import Seats
 
-__all__ = ["make_learners"]
+__all__ = ["bound", "make_learners"]
 
 
 def make_learners(scenario: Any, population: Population, world: Any) -> tuple[Any, ...]:
@@ -32,7 +33,7 @@ def _make(scenario: Any, group: Any, world: Any) -> Any:
                 f"{type(group.policy).__name__} reads and writes texts, which no learner trains; "
                 "leave learner out, or choose a network as the policy"
             )
-        learner = spec.build(policy=group.policy)
+        learner = bound(spec.build(), group.policy, scenario.num_envs)
         seats = Seats(
             num=group.size,
             start=group.start,
@@ -43,3 +44,13 @@ def _make(scenario: Any, group: Any, world: Any) -> Any:
         )
         learner.check(group.policy, seats)
         return learner
+
+
+def bound(learner: Any, policy: Any, num_envs: int) -> Any:
+    """The learner, and those inside it, told what they train and in how many worlds."""
+    names = {field.name for field in dataclasses.fields(learner)}
+    values = {"policy": policy, "num_envs": num_envs}
+    given = {name: value for name, value in values.items() if name in names}
+    if "learner" in names:
+        given["learner"] = bound(learner.learner, policy, num_envs)
+    return dataclasses.replace(learner, **given)
