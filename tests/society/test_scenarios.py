@@ -16,9 +16,19 @@ from society.scenario import load_scenario, shipped
 GOLDEN = Path(__file__).parent.parent / "golden" / "scenarios"
 SHORT = {
     "axelrod_tournament": ["world.rounds=20"],
+    "cheap_talk": ["groups.people.count=5", "world.rounds=3", "seeds=2"],
     "cooperation_on_networks": ["generations=30", "groups.players.count=100"],
+    "epidemic_city": ["groups.residents.count=400", "steps=20", "interventions.news.at=10"],
     "donor_game": ["generations=2", "world.rounds=4", "groups.donors.count=6", "seeds=2"],
     "moran_fixation": ["generations=60", "seeds=8", "record.every=20"],
+    "opinions": [
+        "groups.citizens.count=12",
+        "groups.bots.count=2",
+        "steps=12",
+        "surveys.panel.at=[0, 6, 12]",
+        "interventions.rumour.at=6",
+        "interventions.rumour.who.number=2",
+    ],
     "ordinal_2x2_games": ["generations=30", "seeds=2"],
     "public_goods_punishment": ["generations=30", "groups.players.count=20", "seeds=2"],
     "quickstart": ["generations=6", "groups.people.count=30", "seeds=2"],
@@ -35,6 +45,8 @@ def test_a_shipped_scenario_comes_to_its_golden_summary(name: str, tmp_path: Pat
         "llm": {key: summary["llm"][key] for key in ("calls", "faults", "fallbacks")},
         "measures": _rounded(summary["measures"]),
     }
+    if "surveys" in summary:
+        found["surveys"] = _rounded(summary["surveys"])
     path = GOLDEN / f"{name}.json"
     if os.environ.get("UPDATE_GOLDEN"):
         path.parent.mkdir(parents=True, exist_ok=True)
