@@ -154,6 +154,6 @@ class GridCaption(Caption):
             inside = 0 <= place[0] < walls.shape[0] and 0 <= place[1] < walls.shape[1]
             if inside and walls[place]:
                 shut.append(name)
-        return [f"A wall is right {joined(shut)}{'' if self.world.oriented else ' of you'}."] * bool(
-            shut
-        )
+        if not shut:
+            return []
+        return [f"A wall is right {joined(shut)}{'' if self.world.oriented else ' of you'}."]

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from worlds.games.captions.wording import amount
-from worlds.gridworlds.engine import free_cell, open_board, scatter_players, settle
+from worlds.gridworlds.engine import draws, free_cell, open_board, scatter_players, settle
 from worlds.gridworlds.pixels import Picture, colour_of, draw
-from worlds.random import below, random_pair
+from worlds.random import below
 from worlds.registry import component
 from worlds.tree import doc_field, provided, pytree
 from worlds.types import Array, Observation, Seat, Transition
@@ -107,7 +107,7 @@ class CoinGame(World[CoinState]):
         zeros = jnp.zeros(num, jnp.int32)
         none = jnp.full(self._num_coins, -1, jnp.int32)
         blank = CoinState(cell, alive, jnp.int32(0), none, none, zeros, zeros)
-        places, colours = random_pair(key, jnp.arange(num + self._num_coins), 13)
+        places, colours = draws(key, num + self._num_coins, 13)
         return self._replace(blank, jnp.ones(self._num_coins, bool), places, colours)
 
     def observe(self, state: CoinState) -> Observation:
@@ -140,7 +140,7 @@ class CoinGame(World[CoinState]):
         """Move everybody, pay for coins, replace those that were taken."""
         num = self.num_slots
         slots = jnp.arange(num)
-        words, colours = random_pair(key, jnp.arange(num + self._num_coins))
+        words, colours = draws(key, num + self._num_coins)
         cell = self._moved(state, jnp.asarray(action), words[:num])
         reaches = (cell[:, None] == state.coin[None, :]) & state.alive[:, None]
         mine = state.colour[None, :] == slots[:, None]
@@ -231,9 +231,7 @@ class CoinGame(World[CoinState]):
         target = jnp.where(moves, ahead, state.cell)
         return target if self.collisions == "allowed" else settle(state.cell, target, words)
 
-    def _replace(
-        self, state: CoinState, taken: Array, places: Array, colours: Array
-    ) -> CoinState:
+    def _replace(self, state: CoinState, taken: Array, places: Array, colours: Array) -> CoinState:
         """Put new coins where some were taken.
 
         places: [N + K] uint32, the last K decide where; colours: [N + K] uint32.

@@ -5,14 +5,16 @@ the map, for slots that hold nobody and for agents that are out for a while. Fac
 0 north, 1 east, 2 south, 3 west; offsets are (ahead, right) as the agent sees them.
 """
 
+import dataclasses
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from worlds.random import below, random_bits
+from worlds.random import below, random_bits, random_pair
 from worlds.types import Array
 
 __all__ = [
@@ -23,9 +25,11 @@ __all__ = [
     "beam",
     "board",
     "count_near",
+    "draws",
     "free_cell",
     "look",
     "open_board",
+    "part_of_step",
     "ranked",
     "scatter_players",
     "settle",
@@ -36,12 +40,17 @@ __all__ = [
 
 FACINGS = ("north", "east", "south", "west")
 OUTSIDE = 1  # the code (bit 0, a wall) of what lies beyond the map
+# Compiled where they are called from plain Python, and part of their caller where that is
+# compiled: hundreds of small operations one by one would take seconds.
+part_of_step: Any = functools.partial(functools.partial, jax.jit, inline=True)
+
 _ROW = np.array([-1, 0, 1, 0], np.int32)
 _COLUMN = np.array([0, 1, 0, -1], np.int32)
 
 
-class Board(NamedTuple):
-    """A map, as constants of the compiled program.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Board:
+    """A map, as constants of the compiled program; hashed by identity, and made only once.
 
     height, width: cells. wall: [C] bool. marks: character -> cells [K] int32 that hold it.
     ahead: [4, C] int32, the cell one step away in each direction; the cell itself where a
@@ -127,6 +136,13 @@ def open_board(height: int, width: int, torus: bool = False) -> Board:
     return _board(np.zeros((height, width), bool), {}, torus)
 
 
+@part_of_step(static_argnames=("num", "step"))
+def draws(key: Array, num: int, step: int = 0) -> tuple[Array, Array]:
+    """Two independent random words [num] uint32 for each of so many lanes."""
+    return random_pair(key, jnp.arange(num), step)
+
+
+@part_of_step()
 def settle(cell: Array, target: Array, word: Array) -> Array:
     """Carry out simultaneous moves so that no two agents share a cell.
 
@@ -162,6 +178,7 @@ def settle(cell: Array, target: Array, word: Array) -> Array:
     return jnp.where(stays, cell, target)
 
 
+@part_of_step(static_argnames=("num_cells",))
 def free_cell(taken: Array, word: Array, num_cells: int) -> Array:
     """Draw a cell uniformly among those that are not taken.
 
@@ -182,8 +199,9 @@ def free_cell(taken: Array, word: Array, num_cells: int) -> Array:
     return cell
 
 
+@part_of_step()
 def scatter_players(
-    key: Array, present: Array, cells: np.ndarray, taken: Array | None = None
+    key: Array, present: Array, cells: np.ndarray | Array, taken: Array | None = None
 ) -> Array:
     """Draw distinct cells for everybody who is present; -1 for the others.
 
@@ -201,6 +219,7 @@ def scatter_players(
     return jnp.where(present, drawn, -1)[:num].astype(jnp.int32)
 
 
+@part_of_step()
 def ranked(key: Array, free: Array, wanted: Array) -> Array:
     """Draw a different free place for each who wants one; -1 where places run out.
 
@@ -218,6 +237,7 @@ def ranked(key: Array, free: Array, wanted: Array) -> Array:
     return jnp.where(fits, order[jnp.clip(rank, 0, num - 1)], -1).astype(jnp.int32)
 
 
+@part_of_step(static_argnames=("grid",))
 def window(grid: Board, cell: Array, facing: Array, offsets: np.ndarray) -> Array:
     """The cells at given offsets from each agent.
 
@@ -237,9 +257,8 @@ def window(grid: Board, cell: Array, facing: Array, offsets: np.ndarray) -> Arra
     return jnp.where(inside & (cell >= 0)[:, None], row * grid.width + column, -1)
 
 
-def look(
-    grid: Board, codes: Array, cell: Array, facing: Array, view: Window, other: int
-) -> Array:
+@part_of_step(static_argnames=("grid", "view", "other"))
+def look(grid: Board, codes: Array, cell: Array, facing: Array, view: Window, other: int) -> Array:
     """What every agent sees, as bits.
 
     Args:
@@ -250,20 +269,23 @@ def look(
       [N, rows, columns] int32; beyond the edge lies a wall, and whoever is off the map sees 0.
     """
     cells = window(grid, cell, facing, view.offsets)
-    seen = jnp.where(cells >= 0, codes[jnp.maximum(cells, 0)], OUTSIDE)
-    someone = cells[:, :, None] == jnp.where(cell >= 0, cell, -2)[None, None, :]
-    someone = someone & ~np.eye(cell.shape[0], dtype=bool)[:, None, :]
-    seen = seen | (jnp.any(someone, axis=2).astype(jnp.int32) << other)
+    # Cells are distinct, so in the viewer's own cell the bit stands for the viewer itself.
+    someone = codes.at[jnp.where(cell >= 0, cell, grid.cells)].add(1 << other, mode="drop")
+    seen = jnp.where(cells >= 0, someone[jnp.maximum(cells, 0)], OUTSIDE)
+    own = view.own[0] * view.shape[1] + view.own[1]
+    seen = seen - np.where(np.arange(view.shape[0] * view.shape[1]) == own, 1 << other, 0)
     seen = jnp.where((cell >= 0)[:, None], seen, 0)
     return seen.reshape(cell.shape[0], *view.shape)
 
 
+@part_of_step(static_argnames=("num_channels",))
 def split_channels(seen: Array, num_channels: int) -> Array:
     """Bits as one-hot channels: [...] int32 -> [..., channels] uint8."""
     bits = np.arange(num_channels, dtype=np.int32)
     return ((seen[..., None] >> bits) & 1).astype(jnp.uint8)
 
 
+@part_of_step(static_argnames=("grid", "length", "radius"))
 def beam(grid: Board, cell: Array, facing: Array, length: int, radius: int) -> Array:
     """Cells that a beam reaches: straight lanes ahead, each until the first wall.
 
@@ -280,12 +302,14 @@ def beam(grid: Board, cell: Array, facing: Array, length: int, radius: int) -> A
     return jnp.where(clear, cells, -1).reshape(cell.shape[0], -1)
 
 
+@part_of_step()
 def shown(cells: Array, cell: Array) -> Array:
     """[N, N] bool: which agents (columns) stand on cells that each one (rows) reaches."""
     here = jnp.where(cell >= 0, cell, -2)
     return jnp.any(cells[:, :, None] == here[None, None, :], axis=1)
 
 
+@part_of_step(static_argnames=("grid", "radius"))
 def count_near(grid: Board, held: Array, radius: int) -> Array:
     """How many cells within a Euclidean radius hold something, the cell itself left out.
 

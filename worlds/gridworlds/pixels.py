@@ -87,9 +87,7 @@ class Picture:
 
     def _tile(self, cell: int) -> np.ndarray:
         row, column = divmod(cell, self.width)
-        return self._canvas[
-            row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL
-        ]
+        return self._canvas[row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL]
 
 
 def draw(picture: Picture, cell: int, shape: Shape, colour: Colour, facing: int = 0) -> None:
