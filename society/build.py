@@ -190,6 +190,10 @@ def make_population(scenario: Scenario) -> Population:
     for name, spec in scenario.groups.items():
         with scenario.locating(f"groups.{name}.policy"):
             policy = spec.policy.build()
+            if spec.policy.use == "trained":
+                from society.trained import fill_in
+
+                policy = fill_in(scenario, policy)
         count = scenario.counts[name]
         size = max(count, spec.capacity or 0)
         rng = np.random.default_rng([scenario.attribute_seed, start])
@@ -425,7 +429,8 @@ def _check_policies(scenario: Scenario, population: Population, world: Any) -> N
                 )
                 group.policy.check(seats)
             elif isinstance(group.policy, TextPolicy):
-                make_caption(world, scenario.framing)
+                own = getattr(group.policy, "framing", None)
+                make_caption(world, own if isinstance(own, Framing) else scenario.framing)
                 check = getattr(group.policy, "check_params", None)
                 if check is not None:
                     check()

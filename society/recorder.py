@@ -9,7 +9,6 @@ run passes ``redact``.
 import dataclasses
 import datetime
 import hashlib
-import importlib.resources
 import json
 import math
 import os
@@ -269,17 +268,16 @@ def manifest_of(scenario: Any, simulation: Any) -> dict[str, Any]:
         "seeds": list(simulation.seeds),
         "repro": scenario.repro,
         "models": models,
-        "prompts": _prompt_hashes() if models else {},
+        "prompts": _prompt_hashes(simulation),
     }
 
 
-def _prompt_hashes() -> dict[str, str]:
-    """SHA-256 of the prompt templates that come with the package."""
-    folder = importlib.resources.files("llm_agents") / "prompts"
+def _prompt_hashes(simulation: Any) -> dict[str, dict[str, str]]:
+    """Group -> template -> SHA-256 of what is in use: shipped, or replaced by the scenario."""
     return {
-        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(folder.iterdir(), key=lambda file: file.name)
-        if file.name.endswith(".j2")
+        group.name: dict(sorted(hashes().items()))
+        for group in simulation.population.groups
+        if (hashes := getattr(group.policy, "prompt_hashes", None)) is not None
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from society.errors import ScenarioError
 from society.journal import Journal
 from society.run import replay_run, resume_run, run_scenario
 from society.scenario import load_scenario
@@ -149,3 +150,31 @@ backend: mock
     assert bool(shown) == (mode != "silent") and len(shown) <= 4
     if mode in ("marked", "raw"):
         assert all(("every line marked" in request) == (mode == "marked") for request in shown)
+
+
+def test_a_groups_own_framing_is_checked_before_the_run(tmp_path: Path) -> None:
+    text = """
+world: {use: donor_game, rounds: 2}
+groups:
+  people: {count: 4, policy: {use: chat, framing: {story: cooking}}}
+backend: mock
+"""
+    with pytest.raises(ScenarioError, match="cooking is told of matrix_game only"):
+        run(tmp_path, text)
+
+
+def test_the_manifest_holds_the_hashes_of_the_prompts_in_use(tmp_path: Path) -> None:
+    text = """
+world: {use: matrix_game, rounds: 1}
+groups:
+  usual: {count: 1, policy: chat}
+  other:
+    count: 1
+    policy: {use: chat, persona: "You are it.", prompts: {direct: "{{ question }}"}}
+backend: mock
+"""
+    summary = run(tmp_path, text)
+    prompts = json.loads((Path(summary["run_dir"]) / "manifest.json").read_text())["prompts"]
+    usual, other = prompts["usual"], prompts["other"]
+    assert {name for name in other if usual.get(name) != other[name]} == {"direct", "persona"}
+    assert all(len(digest) == 64 for digest in other.values())
