@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 
 from worlds.captions import Caption, Framing
+from worlds.games.captions.probes import donor_probes
 from worlds.games.captions.reading import Amount, read_amount, read_answer
 from worlds.games.captions.wording import amount, check_story, exact, plural, unit_words
 from worlds.games.donor_game import REFUSED, DonorGame
+from worlds.probes import Probe
 from worlds.types import ParseError, Seat
 
 __all__ = ["DonorGameCaption"]
@@ -107,6 +109,10 @@ class DonorGameCaption(Caption):
         form = self.answer_hint(row, seat)
         own = float(row["resources"])
         return read_answer(text, lambda answer: self._share(answer, own, form))
+
+    def probes(self, seat: Seat) -> tuple[Probe, ...]:
+        """What a gift does, and how the game begins and ends."""
+        return donor_probes(self.world, self.unit)
 
     def describe(self, action: Any, row: Any, seat: Seat) -> str:
         """An action in words."""

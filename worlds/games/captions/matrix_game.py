@@ -11,9 +11,11 @@ import jax
 import numpy as np
 
 from worlds.captions import Caption, Framing
+from worlds.games.captions.probes import matrix_probes
 from worlds.games.captions.reading import read_answer
 from worlds.games.captions.wording import amount, exact, joined, ordered, plural
 from worlds.games.matrix_game import MatrixGame
+from worlds.probes import Probe
 from worlds.types import ParseError, Seat
 
 __all__ = ["MatrixGameCaption", "Story"]
@@ -222,6 +224,13 @@ class MatrixGameCaption(Caption):
             return tuple(found) if int(np.asarray(row.own_last)) >= 0 and found else None
         theirs = [int(index) for index in np.atleast_1d(np.asarray(row.other_last))]
         return tuple(self.labels[index] for index in theirs) if min(theirs) >= 0 else None
+
+    def probes(self, seat: Seat) -> tuple[Probe, ...]:
+        """What one earns in each outcome, and how many rounds there are."""
+        world, story = self.world, self.story
+        rounds = world.rounds if world.end_probability is None else None
+        words = (story.other, story.option, self.framing.currency)
+        return matrix_probes(self.table, self._known_role(seat), self.labels, rounds, words)
 
     def describe(self, action: Any, row: Any, seat: Seat) -> str:
         """An action in words, with the name that the game gives it."""

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from worlds.captions import Caption, Framing
+from worlds.games.captions.probes import public_goods_probes
 from worlds.games.captions.reading import read_amount, read_answer
 from worlds.games.captions.wording import (
     amount,
@@ -16,6 +17,7 @@ from worlds.games.captions.wording import (
     unit_words,
 )
 from worlds.games.public_goods import ABSTAINED, UNKNOWN, PublicGoods
+from worlds.probes import Probe
 from worlds.types import ParseError, Seat
 
 __all__ = ["PublicGoodsCaption"]
@@ -195,6 +197,10 @@ class PublicGoodsCaption(Caption):
             return np.asarray([0.0, *points], np.float32)
         share = read_answer(text, lambda answer: self._share(answer, row, seat, hint))
         return np.asarray([share] + [0.0] * (width - 1), np.float32)
+
+    def probes(self, seat: Seat) -> tuple[Probe, ...]:
+        """What one earns when all, some or none contribute."""
+        return public_goods_probes(self.world, self.unit)
 
     def describe(self, action: Any, row: Any, seat: Seat) -> str:
         """An action in words."""
