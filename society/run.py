@@ -18,6 +18,7 @@ from society.journal import Journal
 from society.recorder import RunFolder, digest, manifest_of
 from society.scenario import Scenario, load_resolved
 from society.statistics import summarise
+from society.trained import export_policies, runs_in, train_first
 from society.surveys import tally
 
 __all__ = ["replay_run", "resume_run", "resume_scenario", "run_scenario"]
@@ -37,7 +38,9 @@ def run_scenario(
     Raises:
       ScenarioError: Something in the scenario does not fit; nothing was written.
     """
-    simulation = build(scenario)
+    with runs_in(out):
+        train_first(scenario, lambda source: run_scenario(source, out))
+        simulation = build(scenario)
     folder = RunFolder.create(
         out, scenario.name, scenario.resolved(), manifest_of(scenario, simulation), at
     )
@@ -71,7 +74,7 @@ def resume_scenario(
     """
     folder = RunFolder.open(run_dir)
     folder.check_scenario(scenario)
-    with folder.lock():
+    with folder.lock(), runs_in(folder.path.parent):
         return _attempt(build(scenario), folder, progress, resume=True)
 
 
@@ -85,7 +88,9 @@ def replay_run(
     """
     folder = RunFolder.open(run_dir)
     scenario = load_resolved(folder.scenario_path, (), allow_code=allow_code)
-    return _attempt(build(scenario), folder, progress, resume=False, replay=True)
+    with runs_in(folder.path.parent):
+        simulation = build(scenario)
+    return _attempt(simulation, folder, progress, resume=False, replay=True)
 
 
 def _attempt(
@@ -118,6 +123,8 @@ def _attempt(
             status, reason = "limit", str(error)
         if status == "ok":
             journal.flush()
+            if not replay:
+                export_policies(folder, simulation, carries)
         summary = _summary(execution, carries, status, reason, time.monotonic() - began)
     if progress is not None:
         progress.end(summary["status"])
