@@ -194,10 +194,6 @@ def make_population(scenario: Scenario) -> Population:
                 from society.trained import fill_in
 
                 policy = fill_in(scenario, policy)
-            if spec.policy.use == "trained":
-                from society.trained import fill_in
-
-                policy = fill_in(scenario, policy)
         count = scenario.counts[name]
         size = max(count, spec.capacity or 0)
         rng = np.random.default_rng([scenario.attribute_seed, start])

@@ -18,8 +18,8 @@ from society.journal import Journal
 from society.recorder import RunFolder, digest, manifest_of
 from society.scenario import Scenario, load_resolved
 from society.statistics import summarise
-from society.trained import export_policies, runs_in, train_first
 from society.surveys import tally
+from society.trained import export_policies, runs_in, train_first
 
 __all__ = ["replay_run", "resume_run", "resume_scenario", "run_scenario"]
 
