@@ -17,8 +17,12 @@ RUN_STAMP := $(VENV)/.installed-run
 TEST_STAMP := $(VENV)/.installed-test
 DOCS_STAMP := $(VENV)/.installed-docs
 
+# vLLM pins other versions than the rest of the project, and weighs 3 GB: an environment of its own.
+VLLM := .venv-vllm
+VLLM_STAMP := $(VLLM)/.installed
+
 .DEFAULT_GOAL := help
-.PHONY: help demo install test test-all lint format bench docs lock wheel clean
+.PHONY: help demo install test test-all test-vllm lint format bench docs lock wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +37,9 @@ test: lint ## Lint, then the fast tests
 
 test-all: lint ## Lint, then all tests that need neither a server nor the network
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not vllm and not network"
+
+test-vllm: $(VLLM_STAMP) ## Tests with a real vLLM server on loopback (CPU; builds .venv-vllm)
+	$(VLLM)/bin/python -m pytest -m vllm -s -W default --timeout 2400 tests/llm_agents
 
 lint: $(TEST_STAMP) ## Style, spelling, import direction and types
 	$(BIN)/ruff check
@@ -59,7 +66,7 @@ lock: ## Choose versions anew and write requirements/*.txt (needs uv)
 	requirements/lock.sh
 
 clean: ## Remove the environment, caches and build outputs; runs/ stays
-	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis build dist site
+	rm -rf $(VENV) $(VLLM) .cache .pytest_cache .ruff_cache .hypothesis build dist site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -74,6 +81,15 @@ $(TEST_STAMP): requirements/test.txt pyproject.toml | $(BIN)/python
 	$(INSTALL) --require-hashes -r requirements/test.txt
 	$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@ $(RUN_STAMP)
+
+# The set is complete, and leaves out torchvision and its like, which break the import of vLLM.
+$(VLLM_STAMP): requirements/vllm.txt pyproject.toml
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip --disable-pip-version-check install --quiet --no-compile \
+		--no-deps --require-hashes -r requirements/vllm.txt
+	$(VLLM)/bin/python -m pip --disable-pip-version-check install --quiet --no-compile \
+		--no-deps --no-build-isolation -e .
+	@touch $@
 
 $(DOCS_STAMP): requirements/docs.txt $(TEST_STAMP)
 	$(INSTALL) --require-hashes -r requirements/docs.txt

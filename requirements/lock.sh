@@ -14,3 +14,12 @@ lock pyproject.toml requirements/build.in --extra dev --extra view \
   -c requirements/run.txt -o requirements/test.txt
 lock pyproject.toml requirements/build.in --extra docs --extra dev --extra view \
   -c requirements/test.txt -o requirements/docs.txt
+
+# vLLM's own set: for Linux on x86-64 and Python 3.11, not for all. The resolver must see torch's
+# builds for the CPU (UV_EXTRA_INDEX_URL or UV_FIND_LINKS); the packages left out do not load there.
+uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+  --generate-hashes --no-config --no-emit-index-url --no-emit-find-links \
+  --custom-compile-command "make lock" --upgrade \
+  --no-emit-package torchvision --no-emit-package torchaudio \
+  --no-emit-package torchcodec --no-emit-package triton \
+  pyproject.toml requirements/build.in requirements/vllm.in --extra dev -o requirements/vllm.txt
