@@ -222,6 +222,7 @@ def ray(jobs: Sequence[Job], settings: Settings) -> Iterator[Outcome]:
         kept = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
         variables = {name: os.environ[name] for name in kept if name in os.environ}
         variables["PYTHONPATH"] = _python_path()
+        os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # a busy machine is slow
         own |= {"log_to_driver": False, "runtime_env": {"env_vars": variables}}
         cluster.init(**(own | dict(settings.options)))
     task = cluster.remote(num_cpus=1, max_retries=settings.retries)(make_run)

@@ -1,0 +1,293 @@
+"""What a report reads from a run's folder: courses, shares, descent, words, ties."""
+
+import contextlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from society.journal import Journal, JournalError
+from society.plots import Course
+
+__all__ = ["Excerpt", "Said", "Ties", "excerpt", "ties_of"]
+
+_MOST_PEOPLE = 400
+_MOST_SAID = 8
+_LONG = 1600
+
+
+class Said(NamedTuple):
+    """One question to a model and its answer."""
+
+    when: str
+    who: str
+    purpose: str
+    prompt: tuple[tuple[str, str], ...]
+    answer: str
+    status: str
+
+
+class Ties(NamedTuple):
+    """A graph to draw: places in the unit square, ties, and the group of everybody."""
+
+    places: list[tuple[float, float]]
+    ties: list[tuple[int, int]]
+    groups: list[int]
+    names: list[str]
+    degrees: list[int]
+
+
+class Excerpt(NamedTuple):
+    """What one run's journal shows.
+
+    courses: metric -> its course over steps or generations. shares: group -> (generations,
+    rows of shares) of strategies. born: (generation, slot, parent's slot). said: sample of
+    calls. messages: sample of (when, channel, speaker, text). purposes: purpose -> counts.
+    strategies: group -> names of its strategies.
+    """
+
+    unit: str
+    courses: Mapping[str, Course]
+    shares: Mapping[str, tuple[list[float], list[list[float]]]]
+    born: list[tuple[int, int, int]]
+    said: list[Said]
+    messages: list[tuple[str, str, str, str]]
+    purposes: Mapping[str, Mapping[str, int]]
+    strategies: Mapping[str, tuple[str, ...]] = {}
+
+
+def excerpt(runs: Sequence[Path], summary: Mapping[str, Any]) -> Excerpt:
+    """Read what a report shows of the runs of one cell."""
+    found = Excerpt("step", {}, {}, [], [], [], {})
+    tables: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    unit = "generation" if summary.get("generations", 1) > 1 else "step"
+    for place, run in enumerate(runs):
+        with contextlib.suppress(JournalError):
+            with Journal.open(run / "journal.sqlite", readonly=True) as journal:
+                seeds = json.loads((run / "summary.json").read_text(encoding="utf-8"))["seeds"]
+                for replicate in range(len(seeds)):
+                    _add_series(tables, journal, replicate, unit)
+                if place == 0:
+                    found = _words(journal)
+    courses, shares = {}, {}
+    for name, parts in tables.items():
+        if name.startswith("types/"):
+            shares[name.removeprefix("types/")] = _shares(parts)
+        else:
+            course = _course(name, parts)
+            if course is not None:
+                courses[name] = course
+    names = _strategies(runs[0]) if shares else {}
+    return found._replace(unit=unit, courses=courses, shares=shares, strategies=names)
+
+
+def _strategies(run: Path) -> dict[str, tuple[str, ...]]:
+    """Names of the strategies of every group, none where the scenario needs its own code."""
+    from society.build import make_population
+    from society.errors import ScenarioError
+    from society.scenario import load_resolved
+
+    try:
+        population = make_population(load_resolved(run / "scenario.yaml"))
+    except ScenarioError:
+        return {}
+    return {group.name: tuple(group.type_names) for group in population.slices()}
+
+
+def _add_series(
+    tables: dict[str, list[tuple[np.ndarray, np.ndarray]]],
+    journal: Journal,
+    replicate: int,
+    unit: str,
+) -> None:
+    """Add one replicate's columns: those of generations' ends, or of single steps."""
+    names, table = journal.metric_names(), journal.metrics(replicate)
+    if not len(table.clock):
+        return
+    if unit == "generation":
+        rows = np.flatnonzero(np.diff(table.clock[:, 0], append=table.clock[-1, 0] + 1) > 0)
+        x, wanted = table.clock[rows, 0], "generation/"
+    else:
+        rows = np.arange(len(table.clock))
+        x, wanted = rows, ""
+    for base, parts in _columns(names, table.values[rows], wanted).items():
+        if base.startswith("types/"):
+            tables.setdefault(base, []).append((x, np.stack(parts, axis=1)))
+        elif len(parts) == 1:
+            tables.setdefault(base, []).append((x, parts[0]))
+
+
+def _columns(names: Sequence[str], values: np.ndarray, wanted: str) -> dict[str, list[np.ndarray]]:
+    """Columns to show by name: those with the wanted prefix, and counts of strategies."""
+    found: dict[str, list[np.ndarray]] = {}
+    plain: dict[str, list[np.ndarray]] = {}
+    for index, name in enumerate(names):
+        ends = name.startswith("generation/")
+        base = name.removeprefix("generation/").partition("[")[0]
+        if base in ("index", "state_hash"):
+            continue
+        if ends and (wanted or base.startswith("types/")):
+            found.setdefault(base, []).append(values[:, index])
+        elif not ends:
+            plain.setdefault(base, []).append(values[:, index])
+    # Worlds whose generations are one step keep their metrics in the columns of steps.
+    return plain | found
+
+
+def _course(name: str, parts: list[tuple[np.ndarray, np.ndarray]]) -> Course | None:
+    """Mean over runs, with the 95 % interval of Student's t."""
+    from scipy import special
+
+    length = min(len(x) for x, _ in parts)
+    x = parts[0][0][:length]
+    values = np.stack([v[:length] for _, v in parts]).astype(np.float64)
+    kept = np.isfinite(values).any(0)
+    if kept.sum() < 2:
+        return None
+    x, values = x[kept], values[:, kept]
+    count = np.isfinite(values).sum(0)
+    mean = np.nanmean(values, axis=0)
+    if len(parts) < 2:
+        return Course(name, x.tolist(), mean.tolist())
+    spread = np.sqrt(np.nansum((values - mean) ** 2, axis=0) / np.maximum(count - 1, 1))
+    half = special.stdtrit(np.maximum(count - 1, 1), 0.975) * spread / np.sqrt(count)
+    return Course(name, x.tolist(), mean.tolist(), (mean - half).tolist(), (mean + half).tolist())
+
+
+def _shares(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[list[float], list[list[float]]]:
+    """Shares of strategies, averaged over runs."""
+    length = min(len(x) for x, _ in parts)
+    counts = np.stack([v[:length] for _, v in parts]).astype(np.float64)
+    table = counts / np.maximum(counts.sum(2, keepdims=True), 1)
+    return parts[0][0][:length].tolist(), np.nanmean(table, axis=0).tolist()
+
+
+def _words(journal: Journal) -> Excerpt:
+    """Descent and language of the first replicate."""
+    born: list[tuple[int, int, int]] = []
+    names: dict[int, str] = {}
+    slot_of: dict[int, int] = {}
+    for event in journal.events(0):
+        if event.kind == "births":
+            for _, parent, slot in event.data:
+                if event.generation <= 60 and slot < 120:
+                    born.append((event.generation, slot, slot_of.get(parent, -1)))
+            slot_of.update({uid: slot for uid, _, slot in event.data})
+        elif event.kind == "birth" and isinstance(event.data, Mapping):
+            names[event.uid] = str(event.data.get("name", ""))
+            slot_of.setdefault(event.uid, event.data.get("slot", event.uid))
+    said, purposes = _calls(journal, names)
+    messages = [
+        (_when(m), m.channel, names.get(m.speaker, f"agent {m.speaker}"), _short(m.text, 400))
+        for m in _spread(journal.messages(0), 12)
+    ]
+    return Excerpt("step", {}, {}, _complete(born), said, messages, purposes)
+
+
+def _complete(born: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """Add those who stayed where they were, so that lines do not end between births."""
+    if not born:
+        return []
+    last = max(generation for generation, _, _ in born)
+    slots = {slot for _, slot, _ in born} | {parent for _, _, parent in born if parent >= 0}
+    known = {(generation, slot): parent for generation, slot, parent in born}
+    return [
+        (generation, slot, known.get((generation, slot), slot if generation else -1))
+        for generation in range(last + 1)
+        for slot in sorted(slots)
+    ]
+
+
+def _calls(
+    journal: Journal, names: Mapping[int, str]
+) -> tuple[list[Said], dict[str, dict[str, int]]]:
+    query = (
+        "SELECT generation, episode, step, turn, uid, purpose, request, response, status, "
+        "prompt_tokens, completion_tokens, faults FROM calls WHERE replicate = 0 "
+        "ORDER BY generation, episode, step, turn, uid"
+    )
+    calls = journal._read(query)
+    purposes: dict[str, dict[str, int]] = {}
+    for call in calls:
+        counts = purposes.setdefault(
+            call[5], dict.fromkeys(("calls", "prompt tokens", "answer tokens", "faults"), 0)
+        )
+        for key, value in zip(counts, (1, *call[9:12]), strict=True):
+            counts[key] += value
+    by_purpose = [
+        one
+        for purpose in purposes
+        for one in _spread(
+            [call for call in calls if call[5] == purpose], max(2, _MOST_SAID // len(purposes))
+        )
+    ]
+    return [_said(call, names) for call in by_purpose], purposes
+
+
+def _said(call: tuple, names: Mapping[int, str]) -> Said:
+    prompt: list[tuple[str, str]] = []
+    with contextlib.suppress(ValueError, TypeError, IndexError):
+        prompt = [(str(role), _short(str(text))) for role, text in json.loads(call[6])[1]]
+    answer = call[7]
+    with contextlib.suppress(ValueError, AttributeError):
+        answer = json.loads(call[7]).get("text") or call[7]
+    when = f"generation {call[0]}, episode {call[1]}, step {call[2]}"
+    who = names.get(call[4]) or f"agent {call[4]}"
+    return Said(when, who, call[5], tuple(prompt), _short(str(answer)), call[8])
+
+
+def _when(row: Any) -> str:
+    return f"generation {row.generation}, step {row.step}, turn {row.turn}"
+
+
+def _spread(entries: Sequence[Any], most: int) -> list[Any]:
+    """At most so many, evenly spread."""
+    if len(entries) <= most:
+        return list(entries)
+    return [entries[round(i * (len(entries) - 1) / (most - 1))] for i in range(most)]
+
+
+def _short(text: str, most: int = _LONG) -> str:
+    return text if len(text) <= most else f"{text[:most]} […]"
+
+
+def ties_of(scenario: Any) -> Ties | None:
+    """The graph of the first replicate, laid out; None where everybody meets everybody."""
+    import networkx
+
+    from society.build import make_graphs, make_population
+
+    if scenario.graph is None or scenario.graph.rule.use == "complete":
+        return None
+    population = make_population(scenario)
+    graph = make_graphs(scenario, population)[0]
+    if graph.complete or graph.senders is None:
+        return None
+    senders, receivers = np.asarray(graph.senders), np.asarray(graph.receivers)
+    real = (senders < graph.num_slots) & (receivers < graph.num_slots)
+    pairs = np.unique(np.sort(np.stack([senders[real], receivers[real]], 1), axis=1), axis=0)
+    num = graph.num_slots
+    degrees = np.bincount(pairs.ravel(), minlength=num).tolist()
+    group_of = np.zeros(num, int)
+    for index, group in enumerate(population.groups):
+        group_of[group.start : group.stop] = index
+    names = [group.name for group in population.groups]
+    if num > _MOST_PEOPLE:
+        return Ties([], [], group_of.tolist(), names, degrees)
+    net = networkx.Graph()
+    net.add_nodes_from(range(num))
+    net.add_edges_from(pairs.tolist())
+    rounds = 120 if num <= 150 else 60
+    start = {i: (math.cos(2 * math.pi * i / num), math.sin(2 * math.pi * i / num)) for i in net}
+    placed = networkx.spring_layout(
+        net, seed=1, iterations=rounds, k=1.6 / math.sqrt(num), pos=start
+    )
+    points = np.array([placed[i] for i in range(num)])
+    points = (points - points.min(0)) / np.maximum(np.ptp(points, axis=0), 1e-9)
+    return Ties(
+        [tuple(p) for p in points.tolist()], [tuple(p) for p in pairs.tolist()],
+        group_of.tolist(), names, degrees,
+    )  # fmt: skip
