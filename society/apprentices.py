@@ -7,7 +7,7 @@ from society.population import Population
 from worlds.policy import ArrayPolicy
 from worlds.types import Seats
 
-__all__ = ["bound", "make_learners"]
+__all__ = ["bound", "make_learners", "with_past_selves"]
 
 
 def make_learners(scenario: Any, population: Population, world: Any) -> tuple[Any, ...]:
@@ -54,3 +54,21 @@ def bound(learner: Any, policy: Any, num_envs: int) -> Any:
     if "learner" in names:
         given["learner"] = bound(learner.learner, policy, num_envs)
     return dataclasses.replace(learner, **given)
+
+
+def with_past_selves(scenario: Any, population: Population) -> Population:
+    """The population in which those who play a group's past know that group's policy."""
+    policies = {
+        group.name: group.policy
+        for group in population.groups
+        if scenario.groups[group.name].learner is not None
+    }
+    groups = [
+        dataclasses.replace(
+            group, policy=dataclasses.replace(group.policy, inner=policies.get(group.policy.of))
+        )
+        if scenario.groups[group.name].policy.use == "past_self"
+        else group
+        for group in population.groups
+    ]
+    return Population(tuple(groups))

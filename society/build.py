@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from society.apprentices import make_learners
+from society.apprentices import make_learners, with_past_selves
 from society.archetypes import archetypes_of, seat_archetypes
 from society.attributes import group_columns
 from society.carry import Carry, Parts, placed
@@ -111,7 +111,7 @@ def build(scenario: Scenario) -> Simulation:
       ScenarioError: Something does not fit; the message says what, where, and what does.
     """
     with scenario.locating("groups"):
-        single = make_population(scenario)
+        single = with_past_selves(scenario, make_population(scenario))
     population = repeated(single, scenario.num_envs)
     with scenario.locating("world"):
         alone = make_world(scenario, single)

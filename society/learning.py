@@ -261,6 +261,9 @@ def learn(engine: Any, parts: Parts, carry: Carry, groups: tuple[int, ...]) -> C
         )
         minds = list(carry.minds)
         minds[index] = mind
+        for other, policy in enumerate(parts.policies):
+            if getattr(policy, "of", None) == engine.population.groups[index].name:
+                minds[other] = policy.remember(minds[other], mind, course.updates)
         carry = carry._replace(minds=tuple(minds), learners=_put(carry.learners, index, course))
     return carry
 
