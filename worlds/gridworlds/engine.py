@@ -8,6 +8,7 @@ the map, for slots that hold nobody and for agents that are out for a while. Fac
 import dataclasses
 import functools
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +23,7 @@ __all__ = [
     "OUTSIDE",
     "Board",
     "Window",
+    "around",
     "beam",
     "board",
     "count_near",
@@ -276,6 +278,33 @@ def look(grid: Board, codes: Array, cell: Array, facing: Array, view: Window, ot
     seen = seen - np.where(np.arange(view.shape[0] * view.shape[1]) == own, 1 << other, 0)
     seen = jnp.where((cell >= 0)[:, None], seen, 0)
     return seen.reshape(cell.shape[0], *view.shape)
+
+
+def around(
+    grid: Board, cell: Array, things: Mapping[int, tuple[Array, bool]], num_channels: int
+) -> Array:
+    """Pictures of a whole small board, each with its viewer in the centre and north up.
+
+    Args:
+      cell: [N] int32. things: channel -> (cells [K] int32, whether they are the viewers
+        themselves, in the same order, so that nobody sees itself).
+      num_channels: channel 0 is what lies beyond the edge, or a wall.
+
+    Returns:
+      [N, 2 height - 1, 2 width - 1, channels] uint8; zeros for whoever is off the map.
+    """
+    num, view = cell.shape[0], Window(grid.height - 1, grid.height - 1, grid.width - 1)
+    seen = window(grid, cell, jnp.zeros(num, jnp.int32), view.offsets)
+    wall = (seen < 0) | jnp.asarray(grid.wall)[jnp.maximum(seen, 0)]
+    layers = [wall] + [jnp.zeros_like(wall)] * (num_channels - 1)
+    for channel, (cells, themselves) in things.items():
+        cells = jnp.where(cells >= 0, cells, -2)
+        match = seen[:, :, None] == cells[None, None, :]
+        if themselves:
+            match = match & ~np.eye(num, dtype=bool)[:, None, :]
+        layers[channel] = jnp.any(match, axis=2)
+    grids = jnp.stack(layers, axis=-1) & (cell >= 0)[:, None, None]
+    return grids.reshape(num, *view.shape, num_channels).astype(jnp.uint8)
 
 
 @part_of_step(static_argnames=("num_channels",))

@@ -8,7 +8,9 @@ import numpy as np
 __all__ = ["PALETTE", "Picture", "colour_of", "draw"]
 
 Colour = tuple[int, int, int]
-Shape = Literal["face", "arrow", "coin", "apple", "square", "dirt", "beam", "ring", "diamond"]
+Shape = Literal[
+    "face", "arrow", "coin", "apple", "square", "dirt", "beam", "ring", "diamond", "monster"
+]
 
 CELL = 24  # pixels of a cell's side
 _FINE = 4  # samples along a side of each pixel
@@ -109,6 +111,10 @@ def draw(picture: Picture, cell: int, shape: Shape, colour: Colour, facing: int 
         picture.blend(cell, _mask("disc", 0.27), colour)
         picture.blend(cell, _mask("leaf", 0.0), PALETTE["leaf"])
         picture.blend(cell, _mask("shine", 0.0), (255, 226, 220))
+    elif shape == "monster":
+        picture.blend(cell, _mask("spikes", 0.0), colour)
+        picture.blend(cell, _mask("eyes", 0.0), (255, 214, 90))
+        picture.blend(cell, _mask("pupils", 0.0), PALETTE["ink"])
     else:
         kind = {"square": "square", "dirt": "blob", "beam": "soft", "diamond": "diamond"}
         picture.blend(cell, _mask(kind.get(shape, "ring"), 0.34), colour)
@@ -133,6 +139,7 @@ def _mask(kind: str, radius: float) -> np.ndarray:
         "eyes": (np.hypot(down + 0.06, np.abs(right) - 0.13) < 0.085),
         "pupils": (np.hypot(down + 0.06, np.abs(right) - 0.13) < 0.04),
         "wedge": (down > -0.24) & (down < 0.02) & (np.abs(right) < (down + 0.24) * 0.7),
+        "spikes": far < 0.36 + 0.07 * np.cos(9 * np.arctan2(down, right)),
         "leaf": np.hypot((down + 0.29) * 1.6, right - 0.07) < 0.11,
         "shine": np.hypot(down + 0.08, right + 0.1) < 0.06,
     }[kind]
