@@ -68,7 +68,7 @@ async def decide(
             read = [_read(turn, await ask(request))]
         good = [one for one in read if not one.problem]
         if good:
-            chosen, agreed = settled([one.action for one in good])
+            chosen, agreed = settled([one.action for one in good]) if len(good) > 1 else (0, 1)
             notes |= {"reasks": reasks} if reasks else {}
             notes |= {"agreement": agreed / len(read)} if len(read) > 1 else {}
             return _decided(good[chosen], turn, channel, notes, reasoning)

@@ -48,7 +48,7 @@ def message_part(reply: str) -> str:
 
 def without_message(reply: str) -> str:
     """The reply without its message lines, which are for others and decide nothing."""
-    return _MESSAGE.sub("", reply)
+    return _MESSAGE.sub("", reply) if "essage" in reply or "ESSAGE" in reply else reply
 
 
 def strategy_sentence(reply: str, longest_chars: int = 600) -> str | None:
@@ -67,7 +67,7 @@ def strategy_sentence(reply: str, longest_chars: int = 600) -> str | None:
 
 def without_thoughts(reply: str) -> str:
     """The reply without a reasoning model's thoughts."""
-    return _THOUGHT.sub("", reply)
+    return _THOUGHT.sub("", reply) if "</" in reply else reply
 
 
 def numbered(reply: str, most: int, longest_chars: int = 300) -> list[str]:

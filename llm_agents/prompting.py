@@ -32,9 +32,11 @@ class Prompts:
             lstrip_blocks=True,
             autoescape=False,
         )
+        self._globals = dict(self._environment.globals)
         self._compiled: dict[str, jinja2.Template] = {}
-        # Rules, personas and questions repeat; rendering costs as much as the rest of a turn.
-        self.render_again = functools.lru_cache(maxsize=8192)(self.render)
+        # Rules, personas, questions and earlier turns repeat; rendering costs as much as the
+        # rest of a turn.
+        self.render_again = functools.lru_cache(maxsize=1 << 16)(self.render)
 
     @classmethod
     def shipped(cls, replaced: Mapping[str, str] | None = None) -> "Prompts":
@@ -55,7 +57,10 @@ class Prompts:
             found = self._compiled.get(template)
             if found is None:
                 found = self._compiled[template] = self._environment.get_template(template)
-            return found.render(values).strip()
+            # ``Template.render`` would copy the global names through a chain of maps, which
+            # takes longer than all the rest.
+            context = found.new_context({**self._globals, **values}, shared=True)
+            return "".join(found.root_render_func(context)).strip()
         except (jinja2.TemplateError, jinja2.exceptions.SecurityError) as error:
             raise PromptError(_explain(template, error, values)) from error
         except (TypeError, OverflowError) as error:

@@ -37,7 +37,12 @@ class View:
     def messages(self, ask: str, prediction: str = "") -> tuple[ChatMessage, ...]:
         """The conversation that ends with a question."""
         mind, found, plan = self.mind, self.found, self.mind.get("plan") or {}
-        user = self.questions.prompts.render(
+        prompts = self.questions.prompts
+        entries = [
+            prompts.render_again("entry", saw=one["saw"], heard=one["heard"], did=one["did"])
+            for one in found.history
+        ]
+        user = prompts.render(
             "turn",
             strategy=mind["strategy"],
             plan=plan.get("broad", ()),
@@ -45,7 +50,7 @@ class View:
             beliefs=mind.get("bdi") or {},
             memories=found.memories,
             forgotten=found.forgotten,
-            history=found.history,
+            history=entries,
             left_out=found.left_out,
             inbox=self.inbox,
             unread=self.unread,
