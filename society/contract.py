@@ -132,6 +132,7 @@ class Record:
     outcome: name -> array at the end of the last generation, [N] or any fixed shape.
     fitness: [N] of the last generation. alive: [N] bool. types: [N] int32.
     lineage: rows (uid, parent uid, generation, step, slot).
+    events: rows of the journal that worlds of texts wrote (``kind`` "world"), in order.
     """
 
     world: Any
@@ -145,6 +146,7 @@ class Record:
     types: np.ndarray
     graph: Graph | None = None
     lineage: Sequence[tuple[int, int, int, int, int]] = ()
+    events: Sequence[Any] = ()
 
 
 class Measure(abc.ABC):

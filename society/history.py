@@ -14,6 +14,7 @@ import numpy as np
 
 from society.carry import Carry, Chunk
 from society.contract import Record
+from society.hosted import Hosted
 from society.journal import Journal
 from society.machine import Machine, unstack
 
@@ -73,6 +74,7 @@ class History:
             name: value if count == 1 else value / count for name, value in host.totals.items()
         }
         engine = simulation.engine
+        texts = isinstance(simulation.world, Hosted)
         return Record(
             world=simulation.world,
             groups=simulation.population.slices(),
@@ -85,6 +87,7 @@ class History:
             types=np.asarray(engine.types(simulation.parts, carry.minds)),
             graph=host.graph,
             lineage=lineage,
+            events=tuple(self.journal.events(replicate, "world")) if texts else (),
         )
 
     def finish(self, replicate: int, carry: Carry, lineage: Sequence[Any]) -> dict[str, dict]:

@@ -179,6 +179,7 @@ class HostSide:
         self._arrays = any(not group.is_text for group in population.groups)
         self._population = population
         self._world = world.world
+        self._shown: tuple[Any, Observation] | None = None
 
     def world(self, carry: Carry) -> Any:
         """The host world with its current parameters, as NumPy values."""
@@ -194,13 +195,13 @@ class HostSide:
         self._world = self.world(carry)
         key = _key(carry.keys["init"], carry.generation, carry.episode)
         self.state = self._world.init(np.asarray(key))
-        page = _page(self._world, self._world.observe(self.state), self._arrays)
+        page = _page(self._world, self._seen, self._arrays)
         blank = jax.tree.map(np.asarray, carry.world.blank)
         return carry._replace(state=blank._replace(now=page, then=page))
 
     def shown(self, observation: Observation) -> Observation:
         """An observation from the device with the texts and options of the host."""
-        seen = self._world.observe(self.state)
+        seen = self._seen
         return observation._replace(text=seen.text, options=seen.options)
 
     def row(self, observation: Observation, slot: int) -> HostRow:
@@ -267,7 +268,7 @@ class HostSide:
             self.state, moved = world.step(key, before, action)
         book = Book(
             now=carry.state.now,
-            then=_page(world, world.observe(self.state), self._arrays),
+            then=_page(world, self._seen, self._arrays),
             reward=np.asarray(moved.reward, np.float32),
             terminated=np.asarray(moved.terminated, bool),
             truncated=np.asarray(moved.truncated, bool),
@@ -277,8 +278,15 @@ class HostSide:
         _same_shapes(carry.world, book)
         return carry._replace(state=book), world.happenings(before, action, self.state)
 
+    @property
+    def _seen(self) -> Observation:
+        """What the state shows, found out once a state."""
+        if self._shown is None or self._shown[0] is not self.state:
+            self._shown = (self.state, self._world.observe(self.state))
+        return self._shown[1]
+
     def _look_up(self, action: list[str], indices: np.ndarray) -> None:
-        seen = self._world.observe(self.state)
+        seen = self._seen
         for group in self._population.groups:
             for slot in () if group.is_text else range(group.start, group.stop):
                 options = seen.options[slot] if seen.options is not None else None

@@ -57,13 +57,15 @@ class Star(GraphRule):
 @component("graph", "path")
 @dataclasses.dataclass(frozen=True)
 class Path(GraphRule):
-    """A chain: each node is tied to the next."""
+    """A chain: each node is tied to the next; or several chains side by side."""
 
     directed: bool = doc_field(False, "messages run only from each node to the next")
+    chains: int = doc_field(1, "chains that are not tied to each other, as equal as can be", ge=1)
 
     def edges(self, num: int, rng: np.random.Generator, columns: Columns) -> Ties:
-        """Node i with i + 1."""
-        first = np.arange(max(num - 1, 0), dtype=np.int32)
+        """Node i with i + 1, but not from one chain to the next."""
+        chain = np.arange(num) * self.chains // max(num, 1)
+        first = np.flatnonzero(chain[1:] == chain[:-1]).astype(np.int32)
         return Ties(np.stack([first, first + 1], 1), directed=self.directed)
 
 

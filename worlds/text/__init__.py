@@ -1,0 +1,1 @@
+"""Worlds whose state and actions are language."""
