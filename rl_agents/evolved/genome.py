@@ -35,11 +35,12 @@ def make_layer(key: Array, num: int, inputs: int, outputs: int, rank: int) -> tu
     bias = jnp.zeros((num, outputs), jnp.float32)
     scale = np.float32(1 / np.sqrt(max(inputs, 1)))
     if not rank:
-        weights = jax.random.normal(fold(key, 1), (num, inputs, outputs)) * scale
-        return {"w": weights, "b": bias}, None
-    shared = jax.random.normal(fold(key, 1), (inputs, outputs)) * scale
-    u = jax.random.normal(fold(key, 2), (num, inputs, rank)) * scale
-    v = jax.random.normal(fold(key, 3), (num, rank, outputs)) * np.float32(0.3 / np.sqrt(rank))
+        return {"w": normal(key, (num, inputs, outputs)) * scale, "b": bias}, None
+    shapes = (inputs, outputs), (num, inputs, rank), (num, rank, outputs)
+    rows = [np.empty(shape, bool) for shape in shapes]
+    drawn = normal(key, (sum(row.size for row in rows),))
+    shared, u, v = _cut(drawn, rows)  # type: ignore[arg-type]
+    shared, u, v = shared * scale, u * scale, v * np.float32(0.3 / np.sqrt(rank))
     return {"u": u, "v": v, "b": bias}, shared
 
 
@@ -71,7 +72,7 @@ def crossed(key: Array, tree: Any, births: Births) -> Any:
                 for number, leaf in enumerate(leaves)
             ]
         )
-    return form.unflatten(_each_birth(leaves, births, lambda *args: _heir(key, *args)))
+    return form.unflatten(_each_birth(leaves, births, lambda *args: _heirs(key, *args)))
 
 
 def mutated(key: Array, tree: Any, births: Births, sd: Array) -> Any:
@@ -86,9 +87,12 @@ def mutated(key: Array, tree: Any, births: Births, sd: Array) -> Any:
             found.append(leaf + size * normal(fold(key, number, 0), leaf.shape))
         return form.unflatten(found)
 
-    def change(index: Array, child: Array, parents: Array, number: int, leaf: Array) -> Array:
-        noise = normal(fold(key, jnp.int32(number), index + 1), leaf.shape[1:])
-        return leaf[child] + jnp.where(parents[0] != child, sd[index], 0.0) * noise
+    def change(index: Array, child: Array, parents: Array, leaves: list[Array]) -> list[Array]:
+        rows = [leaf[child] for leaf in leaves]
+        # One draw for the whole genome: a kernel for each layer would take long to compile.
+        noise = normal(fold(key, index), (sum(row.size for row in rows),))
+        size = jnp.where(parents[0] != child, sd[index], 0.0)
+        return [row + size * part for row, part in zip(rows, _cut(noise, rows), strict=True)]
 
     return form.unflatten(_each_birth(leaves, births, change))
 
@@ -107,14 +111,33 @@ def distances(tree: Any, births: Births) -> Array:
     return jax.lax.fori_loop(0, number, one, jnp.zeros(births.child.shape[0], jnp.float32))
 
 
-def _heir(
-    key: Array, index: Array, child: Array, parents: Array, number: int, leaf: Array
-) -> Array:
-    first = leaf[parents[0]]
+def _heirs(
+    key: Array, index: Array, child: Array, parents: Array, leaves: list[Array]
+) -> list[Array]:
+    first = [leaf[parents[0]] for leaf in leaves]
     if parents.shape[0] < 2:
         return first
-    second = leaf[jnp.where(parents[1] >= 0, parents[1], parents[0])]
-    return _mixed(fold(key, jnp.int32(number), index + 1), first[None], second[None], 1)[0]
+    second = [leaf[jnp.where(parents[1] >= 0, parents[1], parents[0])] for leaf in leaves]
+    columns = [row[..., :1, :].reshape(-1) if row.ndim > 1 else row.reshape(-1) for row in first]
+    bits = random_bits(fold(key, index), jnp.arange(sum(part.size for part in columns))) & 1
+    coins = [
+        coin if row.ndim < 2 else coin[None]
+        for coin, row in zip(_cut(bits, columns), first, strict=True)
+    ]
+    return [
+        jnp.where(coin.reshape((1,) * (one.ndim - coin.ndim) + coin.shape) == 1, one, two)
+        if one.ndim
+        else jnp.where(coin[0] == 1, one, two)
+        for coin, one, two in zip(coins, first, second, strict=True)
+    ]
+
+
+def _cut(vector: Array, rows: list[Array]) -> list[Array]:
+    """Pieces of a vector in the shapes of the rows."""
+    ends = np.cumsum([row.size for row in rows]).tolist()
+    return [
+        vector[end - row.size : end].reshape(row.shape) for end, row in zip(ends, rows, strict=True)
+    ]
 
 
 def _mixed(key: Array, first: Array, second: Array, rows: int) -> Array:
@@ -125,17 +148,15 @@ def _mixed(key: Array, first: Array, second: Array, rows: int) -> Array:
     return jnp.where(coin.reshape(shape) == 1, first, second)
 
 
-def _each_birth(leaves: list[Array], births: Births, row_of: Callable[..., Array]) -> list[Array]:
-    """Write one row for each real birth; ``row_of(index, child, parents, number, leaf)``."""
+def _each_birth(leaves: list[Array], births: Births, rows_of: Callable[..., Any]) -> list[Array]:
+    """Write a row of each leaf for each real birth: ``rows_of(index, child, parents, leaves)``."""
     order, number = _order(births, leaves[0].shape[0])
 
     def one(place: Array, rows: list[Array]) -> list[Array]:
         index = order[place]
         child, parents = births.child[index], births.parent[index]
-        return [
-            leaf.at[child].set(row_of(index, child, parents, number, leaf))
-            for number, leaf in enumerate(rows)
-        ]
+        new = rows_of(index, child, parents, rows)
+        return [leaf.at[child].set(row) for leaf, row in zip(rows, new, strict=True)]
 
     return jax.lax.fori_loop(0, number, one, leaves)
 
@@ -145,4 +166,7 @@ def _order(births: Births, rows: int) -> tuple[Array, Array]:
     real = (births.child < rows) & (births.parent[:, 0] >= 0)
     if births.dense:
         real = real & (births.child != births.parent[:, 0])
-    return jnp.argsort(~real, stable=True), real.sum(dtype=jnp.int32)
+    size = real.shape[0]
+    place = jnp.where(real, jnp.cumsum(real) - 1, size)
+    order = jnp.zeros(size, jnp.int32).at[place].set(jnp.arange(size), mode="drop")
+    return order, real.sum(dtype=jnp.int32)

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from worlds.life import body
 from worlds.life.births import Matched, match, mates
 from worlds.life.machines import WORDS, Machines, Report, compute, rule_program
-from worlds.life.space import Near, cell_of, nearest, wrap
+from worlds.life.space import Near, bins_of, cell_of, nearest, wrap
 from worlds.life.state import Flows, LifeState, Prices
 from worlds.life.terrain import (
     CHANGEABLE,
@@ -23,7 +23,7 @@ from worlds.life.terrain import (
     season,
 )
 from worlds.life.views import NUM_OTHER, NUM_OWN, view_of
-from worlds.random import fold, named, uniform
+from worlds.random import random_pair, uniform
 from worlds.registry import component
 from worlds.tree import doc_field, provided, pytree
 from worlds.types import Array, Observation, Transition
@@ -57,7 +57,7 @@ class Life(World[LifeState]):
     change of the voice, words; terraforming of fertility, roughness, friction, noise and
     hardship of one's cell.
 
-    A step: everybody pays (at most what it has), eats its share of its cell, hits and is
+    A step: everybody eats its share of its cell, pays (at most what it has), hits and is
     hit; whoever has nothing left, or reaches ``max_age``, dies and leaves the rest to the
     ground. The living give birth where they can pay and a slot of their group was free when
     the step began; a refused birth costs nothing. Then bodies move, words are heard, the
@@ -89,18 +89,19 @@ class Life(World[LifeState]):
     climate: Climate = doc_field(Climate(), "how the ground changes by itself")
     prices: Prices = doc_field(Prices(), "what living and acting cost")
     growth: float = doc_field(1.0, "energy that fertility 1 grows in a step", ge=0)
-    decay: float = doc_field(0.6667, "energy that every cell loses in a step", ge=0)
-    richness: float = doc_field(8.0, "energy that a cell of capacity 1 can hold", gt=0)
+    decay: float = doc_field(0.5, "energy that every cell loses in a step", ge=0)
+    richness: float = doc_field(16.0, "energy that a cell of capacity 1 can hold", gt=0)
     healing: float = doc_field(0.005, "share of terraforming that is forgotten in a step", ge=0)
     digging: float = doc_field(0.1, "most that terraforming changes a field in a step", ge=0)
-    bite: float = doc_field(0.2, "share of its cell that one eater takes", ge=0, le=1)
+    bite: float = doc_field(0.25, "share of its cell that one eater takes", ge=0, le=1)
     speed: float = doc_field(0.5, "most cells that a body moves south or east in a step", ge=0)
     strength: float = doc_field(0.5, "most cells that a push moves another", ge=0)
     power: float = doc_field(1.0, "energy that an attack takes at distance 0", ge=0)
     loot: float = doc_field(0.0, "share of it that the attacker keeps", ge=0, le=1)
     reach: float = doc_field(1.5, "cells within which bodies push, attack and mate", ge=0)
-    endowment: float = doc_field(32.0, "energy of founders and newborns", gt=0)
-    reserve: float = doc_field(8.0, "energy that parents keep for themselves at a birth", ge=0)
+    endowment: float = doc_field(24.0, "energy of founders", gt=0)
+    gift: float = doc_field(8.0, "energy that parents give to a newborn", gt=0)
+    reserve: float = doc_field(6.0, "energy that parents keep for themselves at a birth", ge=0)
     drift: float = doc_field(0.1, "most that a number of the identity changes at birth", ge=0)
     mating: Literal["asexual", "sexual", "either"] = doc_field("asexual", "how children are made")
     max_age: int = doc_field(0, "steps after which a body dies; 0: never of age alone", ge=0)
@@ -157,21 +158,20 @@ class Life(World[LifeState]):
     def init(self, key: Array) -> LifeState:
         """Founders on random cells, the ground filled to half of what it can hold."""
         num, size = self.num_slots, self.size
-        lane = jnp.arange(num)
         alive = self._founders()
-        points = lattice(named(key, "terrain"))
-        where = [uniform(named(key, name), lane) * size for name in ("south", "east")]
-        position = wrap(jnp.stack(where, axis=1), size)
+        points = lattice(key)
+        where = uniform(key, jnp.arange(num * 2), 1).reshape(num, 2) * size
+        position = wrap(where, size)
         many = jnp.arange(num * IDENTITY)
-        identity = 2 * uniform(named(key, "identity"), many).reshape(num, IDENTITY) - 1
-        machines = self._first_machines(named(key, "machines"))
+        identity = 2 * uniform(key, many, 2).reshape(num, IDENTITY) - 1
+        machines = self._first_machines(key)
         tick = jnp.int32(0)
         fields = maps(self.terrain, points, self.climate, tick, size)
         energy = 0.5 * self.richness * fields[FIELDS.index("capacity")].reshape(-1)
         stock = jnp.where(alive, jnp.asarray(self.endowment, jnp.float32), 0.0)
         zero = jnp.float32(0)
         flows = Flows(*[zero] * 8, stored=energy.sum() + stock.sum())
-        near, near_machines = self._neighbours(position, alive, machines)
+        near, near_machines, peers = self._neighbours(position, alive, machines)
         blank = jnp.zeros((num, self.words), jnp.float32)
         return LifeState(
             tick=tick,
@@ -191,6 +191,7 @@ class Life(World[LifeState]):
             machines=machines,
             near=near,
             near_machines=near_machines,
+            peers=peers,
             flows=flows,
         )
 
@@ -225,7 +226,9 @@ class Life(World[LifeState]):
         )
         flows = flows._replace(spent=flows.spent + spent)
         alive = lives | matched.born
-        near, near_machines = self._neighbours(state_after.position, alive, state_after.machines)
+        near, near_machines, peers = self._neighbours(
+            state_after.position, alive, state_after.machines
+        )
         state_after = state_after._replace(
             tick=state.tick + 1,
             alive=alive,
@@ -234,6 +237,7 @@ class Life(World[LifeState]):
             flows=flows,
             near=near,
             near_machines=near_machines,
+            peers=peers,
         )
         metrics = self._metrics(state, state_after, acts, matched, settled.dies, report, heard)
         ended = (state_after.tick >= self.max_steps) if self.max_steps else jnp.bool_(False)
@@ -299,9 +303,10 @@ class Life(World[LifeState]):
     def _settle(self, state: LifeState, acts: body.Acts, ground: Ground, cell: Array) -> _Settled:
         """Pay, eat, fight, die."""
         due = body.prices(acts, ground, cell, state.age, self.prices)
-        paid = jnp.where(state.alive, jnp.minimum(due, state.stock), 0.0)
         eaten, left = body.bites(state.energy, cell, acts.eat, self.bite)
-        stock = state.stock - paid + eaten
+        stock = state.stock + eaten
+        paid = jnp.where(state.alive, jnp.minimum(due, stock), 0.0)
+        stock = stock - paid
         fight = body.blows(state.near, acts.attack, stock, self.reach, self.power, self.loot)
         stock = jnp.where(state.alive, jnp.maximum(stock - fight.lost, 0.0) + fight.won, 0.0)
         dies = state.alive & (stock <= 0.0)
@@ -349,7 +354,7 @@ class Life(World[LifeState]):
         return match(bears, mate, ~state.alive, self.groups, state.tick * 7919)
 
     def _birth_cost(self, ground: Ground, cell: Array) -> Array:
-        return self.endowment + self.prices.birth * ground.at("hardship", cell)
+        return self.gift + self.prices.birth * ground.at("hardship", cell)
 
     def _endow(
         self, ground: Ground, cell: Array, matched: Matched, stock: Array
@@ -364,7 +369,7 @@ class Life(World[LifeState]):
         own = jnp.where(served, jnp.where(paired, 0.5 * cost, cost), 0.0)
         other = jnp.zeros(num + 1).at[jnp.where(paired, mate_of, num)].add(0.5 * cost)[:num]
         paid = own + jnp.where(other > 0, other, 0.0)
-        given = jnp.where(matched.born, self.endowment, 0.0)
+        given = jnp.where(matched.born, self.gift, 0.0)
         stock = stock - paid + given
         return stock, given.sum(), paid.sum() - given.sum()
 
@@ -380,7 +385,7 @@ class Life(World[LifeState]):
         machines, bits, report = state.machines, state.bits, None
         if self.robots:
             machines = self._taught(state, acts)
-            machines, made, bits, report = self._computed(machines, made, bits)
+            machines, made, bits, report = self._computed(machines, state.peers, made, bits)
         now = jnp.stack(
             [
                 acts.move[:, 0],
@@ -421,11 +426,11 @@ class Life(World[LifeState]):
         return machines._replace(position=position, program=program)
 
     def _computed(
-        self, machines: Machines, made: Array, bits: Array
+        self, machines: Machines, peers: Near | None, made: Array, bits: Array
     ) -> tuple[Machines, Array, Array, Report]:
         """Instructions, then the acts that memories steer."""
-        near = self._machine_neighbours(machines.position)
-        machines, report = compute(machines, near, self.ticks)
+        assert peers is not None
+        machines, report = compute(machines, peers, self.ticks)
         memory = machines.memory
         cell = cell_of(machines.position, self.size)
         writes, reads = memory[:, 4] > 0.5, memory[:, 4] < -0.5
@@ -447,13 +452,13 @@ class Life(World[LifeState]):
         first, second = matched.parents[:, 0], matched.parents[:, 1]
         first = jnp.maximum(first, 0)
         second = jnp.where(second >= 0, second, first)
-        lane = jnp.arange(num * IDENTITY)
-        coin = uniform(fold(key, 1), lane).reshape(num, IDENTITY) < 0.5
-        change = 2 * uniform(fold(key, 2), lane).reshape(num, IDENTITY) - 1
+        words = random_pair(key, jnp.arange(num * (IDENTITY + 2)))
+        units = [(word >> 8).astype(jnp.float32) * np.float32(2.0**-24) for word in words]
+        coin, change = (unit.reshape(num, IDENTITY + 2) for unit in units)
+        coin, change = coin[:, :IDENTITY] < 0.5, 2 * change - 1
+        change, beside = change[:, :IDENTITY], change[:, IDENTITY:]
         inherited = jnp.where(coin, before.identity[first], before.identity[second])
         inherited = jnp.clip(inherited + self.drift * change, -1.0, 1.0)
-        lane = jnp.arange(num * 2)
-        beside = 2 * uniform(fold(key, 3), lane).reshape(num, 2) - 1
         place = wrap(state.position[first] + beside, self.size)
         there = (lives | matched.born)[:, None]
 
@@ -544,26 +549,20 @@ class Life(World[LifeState]):
 
     def _neighbours(
         self, position: Array, alive: Array, machines: Machines
-    ) -> tuple[Near, Near | None]:
-        common = {"size": self.size, "sight": self.sight, "crowd": self.crowd}
-        near = nearest(position, position, alive, count=self._company, same=True, **common)
+    ) -> tuple[Near, Near | None, Near | None]:
+        """Who is near each body, which machines are, and which are near each machine."""
+        size, sight = self.size, self.sight
+        bins = bins_of(position, alive, size, sight, self.crowd)
+        near = nearest(position, position, bins, count=self._company, same=True)
         if not self.robots:
-            return near, None
-        held = jnp.ones(self.robots, bool)
-        seen = self._machines_seen
-        return near, nearest(position, machines.position, held, count=seen, same=False, **common)
-
-    def _machine_neighbours(self, position: Array) -> Near:
-        held = jnp.ones(self.robots, bool)
-        return nearest(
-            position,
-            position,
-            held,
-            size=self.size,
-            sight=self.sight,
-            count=_KNOWN_MACHINES,
-            crowd=max(self.crowd, self.sight if self.layout == "row" else 0),
-            same=True,
+            return near, None, None
+        crowd = max(self.crowd, sight if self.layout == "row" else 0)
+        places = machines.position
+        bins = bins_of(places, jnp.ones(self.robots, bool), size, sight, crowd)
+        return (
+            near,
+            nearest(position, places, bins, count=self._machines_seen, same=False),
+            nearest(places, places, bins, count=_KNOWN_MACHINES, same=True),
         )
 
     def _first_machines(self, key: Array) -> Machines:
@@ -573,11 +572,10 @@ class Life(World[LifeState]):
             middle = jnp.full(num, self.size / 2)
             position = jnp.stack([middle, lane.astype(jnp.float32) + 0.5], axis=1)
         else:
-            where = [uniform(named(key, name), lane) * self.size for name in ("south", "east")]
-            position = wrap(jnp.stack(where, axis=1), self.size)
-        many = jnp.arange(num * WORDS)
-        memory = 2 * uniform(named(key, "memory"), many).reshape(num, WORDS) - 1
-        program = 2 * uniform(named(key, "program"), many).reshape(num, WORDS) - 1
+            where = uniform(key, jnp.arange(num * 2), 3).reshape(num, 2)
+            position = wrap(where * self.size, self.size)
+        many = jnp.arange(2 * num * WORDS)
+        memory, program = 2 * uniform(key, many, 4).reshape(2, num, WORDS) - 1
         if self.rule >= 0:
             program = jnp.broadcast_to(jnp.asarray(rule_program(self.rule)), (num, WORDS))
             memory = jnp.zeros((num, WORDS)).at[:, 0].set(memory[:, 0])

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from worlds.types import Array
 
-__all__ = ["Near", "cell_of", "nearest", "offsets", "patch", "wrap"]
+__all__ = ["Bins", "Near", "bins_of", "cell_of", "nearest", "offsets", "patch", "wrap"]
 
 
 class Near(NamedTuple):
@@ -41,6 +41,20 @@ def offsets(start: Array, end: Array, size: int) -> Array:
     return way - size * jnp.round(way / size)
 
 
+class Bins(NamedTuple):
+    """Square bins on a torus.
+
+    table: [side^2, crowd] int32 who is where, padded with their number. unseen: int32, who
+    found no room. side: bins along each side. size, sight: in cells.
+    """
+
+    table: Array
+    unseen: Array
+    side: int
+    size: int
+    sight: int
+
+
 def cell_of(position: Array, size: int) -> Array:
     """[..., 2] positions -> [...] int32 index of the cell, row by row."""
     cell = jnp.clip(jnp.floor(position).astype(jnp.int32), 0, size - 1)
@@ -56,43 +70,30 @@ def patch(position: Array, size: int, radius: int) -> Array:
     return (rows[:, :, None] * size + columns[:, None, :]).reshape(position.shape[0], -1)
 
 
-def nearest(
-    seekers: Array,
-    others: Array,
-    held: Array,
-    *,
-    size: int,
-    sight: int,
-    count: int,
-    crowd: int,
-    same: bool,
-) -> Near:
-    """The ``count`` nearest others within ``sight`` cells of each seeker.
+def nearest(seekers: Array, others: Array, bins: Bins, *, count: int, same: bool) -> Near:
+    """The ``count`` nearest others within sight of each seeker.
 
-    Others are sorted into square bins at least ``sight`` wide, so that all who can be seen
-    lie in nine bins: the work grows with the number of seekers, not with its square. A bin
-    shows at most ``crowd`` of its members.
+    Bins are at least as wide as sight, so that all who can be seen lie in nine of them: the
+    work grows with the number of seekers, not with its square.
 
     Args:
-      seekers: [Q, 2] positions. others: [M, 2] positions. held: [M] bool, who is there.
+      seekers: [Q, 2] positions. others: [M, 2] positions, sorted into ``bins``.
       same: seekers and others are the same rows, and nobody is its own neighbour.
     """
-    num, bins = others.shape[0], max(size // sight, 1)
-    table, unseen = _fill(others, held, size, bins, crowd)
-    around = jnp.arange(-1, 2) if bins >= 3 else jnp.arange(bins)
-    home = _bin_of(seekers, size, bins)
-    rows = jnp.mod(home[:, :1] + around, bins)
-    columns = jnp.mod(home[:, 1:] + around, bins)
-    block = (rows[:, :, None] * bins + columns[:, None, :]).reshape(seekers.shape[0], -1)
-    found = table[block].reshape(seekers.shape[0], -1)
+    num, side, size, sight = others.shape[0], bins.side, bins.size, bins.sight
+    around = jnp.arange(-1, 2) if side >= 3 else jnp.arange(side)
+    home = _bin_of(seekers, size, side)
+    rows = jnp.mod(home[:, :1] + around, side)
+    columns = jnp.mod(home[:, 1:] + around, side)
+    block = (rows[:, :, None] * side + columns[:, None, :]).reshape(seekers.shape[0], -1)
+    found = bins.table[block].reshape(seekers.shape[0], -1)
     way = offsets(seekers[:, None], others[jnp.minimum(found, num - 1)], size)
     squared = (way**2).sum(-1)
     seen = (found < num) & (squared <= sight**2)
     if same:
         seen = seen & (found != jnp.arange(seekers.shape[0], dtype=jnp.int32)[:, None])
     squared = jnp.where(seen, squared, jnp.inf)
-    count = min(count, found.shape[1])
-    best, place = jax.lax.top_k(-squared, count)
+    best, place = jax.lax.top_k(-squared, min(count, found.shape[1]))
     there = jnp.isfinite(best)
     index = jnp.where(there, jnp.take_along_axis(found, place, 1), num)
     way = jnp.take_along_axis(way, place[..., None], 1)
@@ -100,27 +101,27 @@ def nearest(
         index=index,
         offset=jnp.where(there[..., None], way, 0.0),
         distance=jnp.where(there, jnp.sqrt(jnp.maximum(-best, 0.0)), jnp.inf),
-        unseen=unseen,
+        unseen=bins.unseen,
     )
 
 
-def _bin_of(position: Array, size: int, bins: int) -> Array:
-    cell = jnp.floor(position).astype(jnp.int32)
-    return jnp.clip(cell * bins // size, 0, bins - 1)
-
-
-def _fill(others: Array, held: Array, size: int, bins: int, crowd: int) -> tuple[Array, Array]:
-    """[bins^2, crowd] int32 who is where, in slot order, and how many found no room."""
-    num = others.shape[0]
-    place = _bin_of(others, size, bins)
-    home = jnp.where(held, place[:, 0] * bins + place[:, 1], bins * bins)
+def bins_of(others: Array, held: Array, size: int, sight: int, crowd: int) -> Bins:
+    """Sort those who are there (``held``) into bins of at most ``crowd``, in slot order."""
+    num, side = others.shape[0], max(size // sight, 1)
+    place = _bin_of(others, size, side)
+    home = jnp.where(held, place[:, 0] * side + place[:, 1], side * side)
     order = jnp.argsort(home, stable=True).astype(jnp.int32)
     sorted_home = home[order]
-    members = jnp.zeros(bins * bins + 1, jnp.int32).at[home].add(1)
+    members = jnp.zeros(side * side + 1, jnp.int32).at[home].add(1)
     starts = jnp.cumsum(members) - members
     rank = jnp.arange(num, dtype=jnp.int32) - starts[sorted_home]
-    fits = (rank < crowd) & (sorted_home < bins * bins)
-    spot = jnp.where(fits, sorted_home * crowd + rank, bins * bins * crowd)
-    table = jnp.full(bins * bins * crowd, num, jnp.int32).at[spot].set(order, mode="drop")
+    fits = (rank < crowd) & (sorted_home < side * side)
+    spot = jnp.where(fits, sorted_home * crowd + rank, side * side * crowd)
+    table = jnp.full(side * side * crowd, num, jnp.int32).at[spot].set(order, mode="drop")
     unseen = (held[order] & ~fits).sum(dtype=jnp.int32)
-    return table.reshape(bins * bins, crowd), unseen
+    return Bins(table.reshape(side * side, crowd), unseen, side, size, sight)
+
+
+def _bin_of(position: Array, size: int, side: int) -> Array:
+    cell = jnp.floor(position).astype(jnp.int32)
+    return jnp.clip(cell * side // size, 0, side - 1)

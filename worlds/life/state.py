@@ -15,14 +15,14 @@ __all__ = ["Flows", "LifeState", "Prices"]
 class Prices:
     """What living and acting cost, in energy a step; the ground's factors multiply some."""
 
-    living: float = doc_field(0.25, "being alive", ge=0)
-    ageing: float = doc_field(1 / 256, "being alive, for each step of age", ge=0)
-    move: float = doc_field(0.5, "moving, times roughness and |south| + |east|", ge=0)
-    push: float = doc_field(0.25, "pushing or pulling, times friction and |push|", ge=0)
-    attack: float = doc_field(0.4, "attacking, times strength", ge=0)
-    speak: float = doc_field(0.05, "speaking, and programming, times noise", ge=0)
+    living: float = doc_field(0.2, "being alive", ge=0)
+    ageing: float = doc_field(1 / 512, "being alive, for each step of age", ge=0)
+    move: float = doc_field(0.1, "moving, times roughness and |south| + |east|", ge=0)
+    push: float = doc_field(0.1, "pushing or pulling, times friction and |push|", ge=0)
+    attack: float = doc_field(0.2, "attacking, times strength", ge=0)
+    speak: float = doc_field(0.02, "speaking, and programming, times noise", ge=0)
     terraform: float = doc_field(0.01, "terraforming, times the sum of |changes|", ge=0)
-    birth: float = doc_field(4.0, "giving birth, times hardship, beside what the child gets", ge=0)
+    birth: float = doc_field(2.0, "giving birth, times hardship, beside what the child gets", ge=0)
 
 
 class Flows(NamedTuple):
@@ -53,7 +53,8 @@ class LifeState(NamedTuple):
     alive: [N] bool. stock: [N] energy of bodies. age: [N] int32 steps. position: [N, 2].
     identity: [N, 8] in [-1, 1], inherited with changes. voice: [N, W] shown all the time.
     inbox: [N, W] words last heard. last: [N, 8] latest acts. children: [N] int32.
-    machines. near: each slot's nearest others; near_machines: its nearest machines, or None.
+    machines. near: each slot's nearest others; near_machines: its nearest machines, or None;
+    peers: each machine's nearest machines, or None.
     flows: of the latest step.
     """
 
@@ -74,4 +75,5 @@ class LifeState(NamedTuple):
     machines: Machines
     near: Near
     near_machines: Near | None
+    peers: Near | None
     flows: Flows

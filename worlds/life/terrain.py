@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from worlds.random import named, uniform
+from worlds.random import uniform
 from worlds.tree import doc_field, pytree
 from worlds.types import Array
 
@@ -67,8 +67,8 @@ def lattice(key: Array) -> Lattice:
     """Draw the angles and their rates."""
     size = (len(FIELDS), sum(points**2 for points in _octaves("fractal")))
     lane = jnp.arange(size[0] * size[1])
-    start = uniform(named(key, "angles"), lane) * (2 * np.pi)
-    rate = uniform(named(key, "rates"), lane)
+    start = uniform(key, lane, 8) * (2 * np.pi)
+    rate = uniform(key, lane, 9)
     return Lattice(start.reshape(size), rate.reshape(size))
 
 
