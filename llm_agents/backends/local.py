@@ -61,14 +61,13 @@ class Local(Backend):
     @property
     def capabilities(self) -> Capabilities:
         """Honours seeds and options, scores options, continues a text; deterministic."""
-        return Capabilities(
-            seed=True, logprobs=True, guided=True, prefill=True, deterministic=True
-        )
+        return Capabilities(seed=True, logprobs=True, guided=True, prefill=True, deterministic=True)
 
     @property
     def fingerprint(self) -> str:
         """The model's name, the hash of its files, and the type of its numbers."""
-        return f"local {self.model} {_hash(model_folder(self.model))} {self._dtype}"
+        folder = model_folder(self.model)
+        return f"local {folder.name} {_hash(folder)} {self._dtype}"
 
     async def generate(self, requests: Sequence[Request]) -> list[Response]:
         """Answer with free text."""
