@@ -173,9 +173,13 @@ class Archetype(ArrayPolicy):
         table = mind.params["table"].reshape(-1, self.num_actions)
         weights = table[self.members * self.num_situations + situation]
         if percept.legal is not None:
-            weights = weights * percept.legal
+            possible = weights * percept.legal
+            known = possible.sum(-1, keepdims=True) > 0
+            weights = jnp.where(known, possible, percept.legal)
         ends = jnp.cumsum(weights, axis=-1)
-        point = uniform(key, jnp.arange(self.members.shape[0])) * ends[:, -1]
+        total = ends[:, -1]
+        point = uniform(key, jnp.arange(self.members.shape[0])) * total
+        point = jnp.minimum(point, jnp.nextafter(total, jnp.zeros_like(total)))
         action = (point[:, None] >= ends[:, :-1]).sum(-1, dtype=jnp.int32)
         return Decision(action, memory=mind.memory)
 

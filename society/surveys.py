@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from llm_agents.backends.base import match_option
+from llm_agents.backends.base import Request, match_option
 from llm_agents.parsing import answer_part
 from society.frame import Question
 from society.interventions import choose_slots, ticks_of
@@ -225,7 +225,9 @@ class _Aside:
         self.shares: tuple[float, ...] | None = None
 
     async def __call__(self, request: Any) -> Any:
-        """Ask once."""
+        """Ask once; searches of a memory go through as they are."""
+        if not isinstance(request, Request):
+            return await self._ask(request)
         return (await self.many((request,)))[0]
 
     async def many(self, requests: Sequence[Any]) -> list[Any]:
