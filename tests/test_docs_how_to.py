@@ -20,6 +20,7 @@ BLOCK = re.compile(
 PAGES = {
     "how-to/add-a-world.md": (),
     "how-to/add-a-policy.md": ("how-to/add-a-world.md",),
+    "how-to/add-a-backend.md": (),
     "explanation/contract.md": (),
 }
 

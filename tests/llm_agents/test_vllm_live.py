@@ -12,6 +12,8 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -23,7 +25,7 @@ from llm_agents.testing import check_backend
 pytestmark = pytest.mark.vllm
 
 MODEL = os.environ.get("SOCIETY_TEST_MODEL", "society-tiny")
-PROMPTS = 200
+QUESTIONS = Path(__file__).parents[1] / "data" / "choice_questions.jsonl"
 SAME = 0.99
 
 IPD = """
@@ -71,17 +73,23 @@ def loop():
         yield runner
 
 
+class Lesson(NamedTuple):
+    """A question with options and the taught answer; kept out of the model's training."""
+
+    task: str
+    messages: tuple[ChatMessage, ...]
+    answer: str
+    options: tuple[str, ...]
+
+
 @pytest.fixture(scope="module")
 def lessons():
-    """Held-out lessons with options, and the answers to them."""
-    from llm_agents.tiny.curriculum import lessons
-
+    """Two hundred of them: decisions in games, predictions, surveys."""
     found = []
-    for lesson in lessons(4000, 987_654_321):
-        if lesson.options:
-            found.append(lesson)
-        if len(found) == PROMPTS:
-            break
+    for line in QUESTIONS.read_text(encoding="utf-8").splitlines():
+        task, said, answer, options = json.loads(line)
+        messages = tuple(ChatMessage(role, text) for role, text in said)
+        found.append(Lesson(task, messages, answer, tuple(options)))
     return found
 
 

