@@ -132,6 +132,7 @@ class Record:
     outcome: name -> array at the end of the last generation, [N] or any fixed shape.
     fitness: [N] of the last generation. alive: [N] bool. types: [N] int32.
     lineage: rows (uid, parent uid, generation, step, slot).
+    pedigree: who was born and died inside steps (``society.phylogeny.Pedigree``), or None.
     events: rows of the journal that worlds of texts wrote (``kind`` "world"), in order.
     """
 
@@ -146,6 +147,7 @@ class Record:
     types: np.ndarray
     graph: Graph | None = None
     lineage: Sequence[tuple[int, int, int, int, int]] = ()
+    pedigree: Any = None
     events: Sequence[Any] = ()
 
 

@@ -140,7 +140,7 @@ class Engine:
 
         def segment(loop: Loop) -> Loop:
             carry, births = self.begin(parts, loop.carry)
-            chunk = newborns.note_founders(loop, carry)
+            chunk = newborns.note_founders(self, loop, carry)
             if births is not None:
                 chunk = chunk._replace(births=chunk.births.at[chunk.ended].max(births))
             loop = Loop(carry, chunk, loop.index)
@@ -164,7 +164,7 @@ class Engine:
         clock = jnp.stack([carry.generation, carry.episode, carry.step])
         carry, metrics, frozen = self._move(parts, carry)
         if carry.world.births:
-            chunk = chunk._replace(lives=newborns.note(chunk.lives, carry, index))
+            chunk = chunk._replace(lives=newborns.note(self, chunk.lives, carry, index))
         chunk = chunk._replace(
             ticks=chunk.ticks.at[index].set(flatten(metrics)),
             clock=chunk.clock.at[index].set(clock),

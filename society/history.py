@@ -17,6 +17,7 @@ from society.contract import Record
 from society.hosted import Hosted
 from society.journal import Journal
 from society.machine import Machine, unstack
+from society.phylogeny import pedigree_of
 
 __all__ = ["History"]
 
@@ -87,6 +88,9 @@ class History:
             types=np.asarray(engine.types(simulation.parts, carry.minds)),
             graph=host.graph,
             lineage=lineage,
+            pedigree=pedigree_of(self.journal.events(replicate, "lives"))
+            if simulation.world.births
+            else None,
             events=tuple(self.journal.events(replicate, "world")) if texts else (),
         )
 

@@ -33,7 +33,8 @@ __all__ = [
 ]
 
 BORN, DIED = 0, 1
-COLUMNS = 7  # tick in the chunk, BORN or DIED, uid, slot, two parents' uids, distance as bits
+# Tick in the chunk, BORN or DIED, uid, slot, two parents' uids, distance as bits, tick of the run.
+COLUMNS = 8
 _LOG_BYTES = 8 * 2**20
 
 
@@ -53,7 +54,7 @@ class Lives(NamedTuple):
 
 
 class Log(NamedTuple):
-    """Lives of a chunk's ticks: rows [E, 7] int32, and how many of them are used."""
+    """Lives of a chunk's ticks: rows [E, 8] int32, and how many of them are used."""
 
     rows: Array
     used: Array
@@ -145,18 +146,18 @@ def settle(
     )
 
 
-def note_founders(loop: Any, carry: Any) -> Any:
+def note_founders(engine: Any, loop: Any, carry: Any) -> Any:
     """The chunk of a loop with the founders of an episode that ``carry`` has just begun."""
     if not carry.world.births:
         return loop.chunk
     fresh = ~loop.carry.begun
     lives = carry.lives
     lives = lives._replace(born=lives.born & fresh, died=lives.died & fresh)
-    log = note(loop.chunk.lives, carry._replace(lives=lives), loop.index)
+    log = note(engine, loop.chunk.lives, carry._replace(lives=lives), loop.index)
     return loop.chunk._replace(lives=log)
 
 
-def note(log: Log, carry: Any, index: Array) -> Log:
+def note(engine: Any, log: Log, carry: Any, index: Array) -> Log:
     """Write who died in the latest tick, then who was born, in slot order.
 
     Args:
@@ -168,18 +169,23 @@ def note(log: Log, carry: Any, index: Array) -> Log:
     ones = jnp.ones(num, jnp.int32)
     bits = jax.lax.bitcast_convert_type(lives.distance, jnp.int32)
     none = -ones
-    gone = jnp.stack([index * ones, DIED * ones, lives.uid_before, slot, none, none, 0 * ones], 1)
-    came = jnp.stack([index * ones, BORN * ones, uid, slot, *lives.parents.T, bits], 1)
+    tick = carry.generation * engine.plan.ticks_per_generation + carry.within
+    when, clock = index * ones, tick * ones
+    gone = [when, DIED * ones, lives.uid_before, slot, none, none, 0 * ones, clock]
+    came = [when, BORN * ones, uid, slot, *lives.parents.T, bits, clock]
     happened = jnp.concatenate([lives.died, lives.born])
     place = jnp.where(happened, log.used + jnp.cumsum(happened) - 1, log.rows.shape[0])
-    rows = log.rows.at[place].set(jnp.concatenate([gone, came]), mode="drop")
+    rows = log.rows.at[place].set(
+        jnp.concatenate([jnp.stack(gone, 1), jnp.stack(came, 1)]), mode="drop"
+    )
     return Log(rows, log.used + happened.sum(dtype=jnp.int32))
 
 
 def events_of(replicate: int, log: Log, clock: np.ndarray) -> list[StoredEvent]:
     """One journal event for each tick in which somebody was born or died.
 
-    Its data: ``born``: [uid, parent, other parent, slot, distance] each; ``died``: [uid, slot].
+    Its data: ``tick`` of the run; ``born``: [uid, parent, other parent, slot, distance] each;
+    ``died``: [uid, slot] each.
     """
     rows = np.asarray(log.rows)[: int(log.used)]
     if not len(rows):
@@ -190,6 +196,7 @@ def events_of(replicate: int, log: Log, clock: np.ndarray) -> list[StoredEvent]:
         came, gone = part[part[:, 1] == BORN], part[part[:, 1] == DIED]
         distance = np.ascontiguousarray(came[:, 6]).view(np.float32)
         data = {
+            "tick": int(part[0, 7]),
             "born": [
                 [uid, one, two, slot, float(f"{far:.6g}")]
                 for (uid, slot, one, two), far in zip(came[:, 2:6].tolist(), distance, strict=True)

@@ -16,7 +16,7 @@ class Prices:
     """What living and acting cost, in energy a step; the ground's factors multiply some."""
 
     living: float = doc_field(0.2, "being alive", ge=0)
-    ageing: float = doc_field(1 / 512, "being alive, for each step of age", ge=0)
+    ageing: float = doc_field(1 / 256, "being alive, for each step of age", ge=0)
     move: float = doc_field(0.1, "moving, times roughness and |south| + |east|", ge=0)
     push: float = doc_field(0.1, "pushing or pulling, times friction and |push|", ge=0)
     attack: float = doc_field(0.2, "attacking, times strength", ge=0)
