@@ -53,7 +53,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-cli_study.register(app)
 cli_serve.register(app)
 
 
@@ -265,6 +264,9 @@ def _finish(summary: dict[str, Any], quiet: bool, as_json: bool, target: str = "
 
         print_summary(stdout(), summary, target)
     return _EXIT.get(str(summary["status"]), FAILURE)
+
+
+cli_study.register(app)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command()(sweep)
     app.command()(compare)
+    app.command()(report)
+    app.command()(export)
 
 
 def sweep(
@@ -57,10 +59,13 @@ def sweep(
         Path, typer.Option("--out", metavar="DIR", help="Where study folders go.")
     ] = Path("studies"),
     allow_code: AllowCode = False,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Write a report when all runs are made.")
+    ] = True,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:
-    """Run every condition of a scenario's sweep; what is finished is not repeated."""
+    """Run what a scenario's sweep still lacks."""
     with Guard(as_json) as guard:
         prepare_jax()
         from society.study.progress import study_progress
@@ -84,6 +89,10 @@ def sweep(
             progress=guard.shown,
         )
         guard.code = OK if result["status"] == "ok" else FAILURE
+        if report and result["runs"] + result["reused"] > len(result["failed"]):
+            from society.html_report.write import write_report
+
+            result["report"] = write_report(result["study_dir"])["html"]
         _print_sweep(result, quiet, as_json)
     return guard.code
 
@@ -99,7 +108,7 @@ def compare(
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """Compare the conditions of a study, or runs, with intervals and tests."""
+    """Compare conditions of a study, or runs."""
     with Guard(as_json) as guard:
         from society.study.compare import compare as compared
         from society.study.read import read_results
@@ -110,6 +119,56 @@ def compare(
             print_json(found)
         else:
             print_comparison(stdout(), found)
+    return guard.code
+
+
+Place = Annotated[Path, typer.Argument(metavar="RUN|STUDY", help="Folder of a run or a study.")]
+Elsewhere = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Another folder than its own.")
+]
+
+
+def report(
+    place: Place,
+    out: Elsewhere = None,
+    png: Annotated[bool, typer.Option("--png", help="Figures as PNG too (extra viz).")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> int:
+    """Write a page with figures about a run or a study."""
+    with Guard(as_json) as guard:
+        from society.html_report.write import write_report
+
+        found = write_report(place, out, png)
+        if as_json:
+            print_json({"status": "ok", **found})
+        elif not quiet:
+            for path in (found["html"], found["markdown"]):
+                stdout().print(f" wrote [cyan]{path}[/cyan]", highlight=False, soft_wrap=True)
+            stdout().print(f" and {len(found['figures'])} figures beside it", highlight=False)
+    return guard.code
+
+
+def export(
+    place: Place,
+    to: Annotated[
+        str,
+        typer.Option("--to", help="parquet, csv, odd, ro-crate, graphml or newick."),
+    ],
+    out: Elsewhere = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> int:
+    """Write results as tables, ODD, RO-Crate, GraphML or Newick."""
+    with Guard(as_json) as guard:
+        from society.export import export as exported
+
+        files = [str(path) for path in exported(place, to, out)]
+        if as_json:
+            print_json({"status": "ok", "files": files})
+        elif not quiet:
+            for path in files:
+                stdout().print(f" wrote [cyan]{path}[/cyan]", highlight=False, soft_wrap=True)
     return guard.code
 
 

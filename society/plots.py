@@ -228,11 +228,11 @@ def graph(
         degree[second] += 1
     most = max(degree, default=0) or 1
     spots = [(14 + x * (width - 28), 14 + y * (height - 28)) for x, y in places]
-    weight = 0.7 if len(ties) < 600 else 0.35
+    weight = 1.0 if len(ties) < 600 else 0.5
     path = "".join(
         f"M{spots[a][0]:.1f} {spots[a][1]:.1f}L{spots[b][0]:.1f} {spots[b][1]:.1f}" for a, b in ties
     )
-    parts = [f'<path class="tie" opacity="0.55" stroke-width="{weight}" d="{path}"/>']
+    parts = [f'<path class="tie" opacity="0.8" stroke-width="{weight}" d="{path}"/>']
     base = max(1.6, min(6.0, 60 / math.sqrt(max(len(places), 1))))
     for index, (x, y) in enumerate(spots):
         size = base * (0.6 + 0.9 * math.sqrt(degree[index] / most))
@@ -304,6 +304,7 @@ class _Frame:
         self.left, right, self.top, bottom = margins
         self.right, self.bottom = width - right, height - bottom
         self.flat = flat
+        self.least = 1.0 if not flat and all(float(x).is_integer() for x in xs) else 0.0
         self.xs = _span(xs, 0.06 if flat else 0.0)
         self.ys = _span(ys, 0.0 if tight or flat else 0.06)
 
@@ -333,7 +334,7 @@ class _Frame:
             parts.append(
                 f'<text x="{self.left - 8}" y="{y + 4:.1f}" text-anchor="end">{number(tick)}</text>'
             )
-        for tick in _ticks(*self.xs):
+        for tick in _ticks(*self.xs, self.least):
             x = self.x(tick)
             if self.flat:
                 parts.append(f'<path class="grid" d="M{x:.1f} {self.top}V{self.bottom}"/>')
@@ -373,11 +374,12 @@ def _span(values: Sequence[float], margin: float) -> tuple[float, float]:
     return low - (room if low else 0.0), high + room
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    """About five round numbers from low to high."""
+def _ticks(low: float, high: float, least: float = 0.0) -> list[float]:
+    """About five round numbers from low to high, ``least`` apart."""
     rough = (high - low) / 4
     scale = 10 ** math.floor(math.log10(rough))
     step = next(m * scale for m in (1, 2, 2.5, 5, 10) if m * scale >= rough * 0.9)
+    step = max(step, least)
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     return [round(i * step, 12) for i in range(first, last + 1)]

@@ -11,6 +11,7 @@ import numpy as np
 
 from society.journal import Journal, JournalError
 from society.plots import Course
+from society.statistics import FEW_RUNS
 
 __all__ = ["Excerpt", "Said", "Ties", "excerpt", "ties_of"]
 
@@ -46,7 +47,8 @@ class Excerpt(NamedTuple):
     courses: metric -> its course over steps or generations. shares: group -> (generations,
     rows of shares) of strategies. born: (generation, slot, parent's slot). said: sample of
     calls. messages: sample of (when, channel, speaker, text). purposes: purpose -> counts.
-    strategies: group -> names of its strategies.
+    strategies: group -> names of its strategies ("" for the names of all). runs: how many
+    the courses are means of.
     """
 
     unit: str
@@ -57,6 +59,15 @@ class Excerpt(NamedTuple):
     messages: list[tuple[str, str, str, str]]
     purposes: Mapping[str, Mapping[str, int]]
     strategies: Mapping[str, tuple[str, ...]] = {}
+    runs: int = 1
+
+    @property
+    def remark(self) -> str:
+        """What the bands of courses are."""
+        if self.runs == 1:
+            return ""
+        many = self.runs >= FEW_RUNS
+        return "mean and 95 % interval over runs" if many else f"mean and range of {self.runs} runs"
 
 
 def excerpt(runs: Sequence[Path], summary: Mapping[str, Any]) -> Excerpt:
@@ -78,10 +89,19 @@ def excerpt(runs: Sequence[Path], summary: Mapping[str, Any]) -> Excerpt:
             shares[name.removeprefix("types/")] = _shares(parts)
         else:
             course = _course(name, parts)
-            if course is not None:
+            if course is not None and not any(course.mean == c.mean for c in courses.values()):
                 courses[name] = course
     names = _strategies(runs[0]) if shares else {}
-    return found._replace(unit=unit, courses=courses, shares=shares, strategies=names)
+    listed = (summary.get("measures") or {}).get("strategy_names")
+    if isinstance(listed, list):
+        names.setdefault("", tuple(map(str, listed)))
+    return found._replace(
+        unit=unit,
+        courses=courses,
+        shares=shares,
+        strategies=names,
+        runs=max((len(parts) for parts in tables.values()), default=1),
+    )
 
 
 def _strategies(run: Path) -> dict[str, tuple[str, ...]]:
@@ -138,7 +158,7 @@ def _columns(names: Sequence[str], values: np.ndarray, wanted: str) -> dict[str,
 
 
 def _course(name: str, parts: list[tuple[np.ndarray, np.ndarray]]) -> Course | None:
-    """Mean over runs, with the 95 % interval of Student's t."""
+    """Mean over runs, with the 95 % interval of Student's t; the range where runs are few."""
     from scipy import special
 
     length = min(len(x) for x, _ in parts)
@@ -152,6 +172,9 @@ def _course(name: str, parts: list[tuple[np.ndarray, np.ndarray]]) -> Course | N
     mean = np.nanmean(values, axis=0)
     if len(parts) < 2:
         return Course(name, x.tolist(), mean.tolist())
+    if len(parts) < FEW_RUNS:
+        ends = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+        return Course(name, x.tolist(), mean.tolist(), ends[0].tolist(), ends[1].tolist())
     spread = np.sqrt(np.nansum((values - mean) ** 2, axis=0) / np.maximum(count - 1, 1))
     half = special.stdtrit(np.maximum(count - 1, 1), 0.975) * spread / np.sqrt(count)
     return Course(name, x.tolist(), mean.tolist(), (mean - half).tolist(), (mean + half).tolist())
@@ -219,7 +242,7 @@ def _calls(
             counts[key] += value
     by_purpose = [
         one
-        for purpose in purposes
+        for purpose in sorted(purposes, key=lambda name: name != "birth")
         for one in _spread(
             [call for call in calls if call[5] == purpose], max(2, _MOST_SAID // len(purposes))
         )

@@ -112,7 +112,7 @@ class Page:
             f"<details><summary>{_e(_first(answer))} <span>{_e(when)}</span></summary><div>{asked}"
             f'<p class="role">answer</p><div class="said answer">{_e(answer)}</div></div></details>'
         )
-        quoted = "\n".join(f">     {line}" for line in answer.splitlines() or [""])
+        quoted = "\n".join(f">     {line}" for line in _shown(answer).splitlines() or [""])
         self.text.append(f"{_m(when)}:\n\n{quoted}")
 
     def talk(self, when: str, speaker: str, text: str) -> None:
@@ -139,13 +139,20 @@ def _first(text: str) -> str:
 
 def _e(text: Any) -> str:
     """Text for HTML: control characters dropped, everything special escaped."""
-    kept = "".join(c for c in str(text) if c in "\n\t" or ord(c) >= 32)
-    return html.escape(kept, quote=True)
+    return html.escape(_shown(text), quote=True)
+
+
+def _shown(text: Any) -> str:
+    """A text without control characters and without marks that turn its direction."""
+    return "".join(c for c in str(text) if (ord(c) >= 32 or c in "\n\t") and c not in _TURNS)
+
+
+_TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 def _m(text: Any) -> str:
     """Text for Markdown, in which nothing is markup."""
-    flat = " ".join("".join(c for c in str(text) if c in "\n\t" or ord(c) >= 32).split())
+    flat = " ".join(_shown(text).split())
     for mark in "\\`*_{}[]<>#|!&":
         flat = flat.replace(mark, f"\\{mark}" if mark not in "<>&" else _ENTITIES[mark])
     return flat

@@ -83,6 +83,7 @@ def _tiles(measures: Mapping[str, Any]) -> list[tuple[str, str, str]]:
             ends = value.get("ci95")
             below = f"95 %: {number(ends[0])} to {number(ends[1])}" if ends else "one run"
             found.append((spoken(name), number(value["mean"]), below))
+    found.sort(key=lambda tile: tile[1] == "0")  # what never happens says least
     return found[:_MOST_TILES]
 
 
@@ -117,19 +118,19 @@ def add_courses(
         if len(x) > 1 and table and len(table[0]) > 1:
             names = _strategies(known, group, len(table[0]))
             svg = shares(names, x, table, title=f"Strategies of {group}", x_label="generation")
-            figures.append((f"Strategies of {group}", "mean over runs", svg))
+            remark = "mean over runs" if known.runs > 1 else ""
+            figures.append((f"Strategies of {group}", remark, svg))
     for name, course in list(known.courses.items())[:_MOST_COURSES]:
         lines = [(str(t["label"]), float(t["value"])) for t in theory.get(name, ())]
         svg = courses([course], title=spoken(name), x_label=known.unit, theory=lines)
-        remark = "mean and 95 % interval over runs" if course.low is not None else ""
-        figures.append((spoken(name), remark, svg))
+        figures.append((spoken(name), known.remark, svg))
     if figures:
         page.section("Over time")
         page.plots(figures)
 
 
 def _strategies(known: Excerpt, group: str, width: int) -> list[str]:
-    names = known.strategies.get(group) or ()
+    names = known.strategies.get(group) or known.strategies.get("") or ()
     return list(names) if len(names) == width else [f"strategy {i + 1}" for i in range(width)]
 
 
@@ -147,7 +148,9 @@ def _add_measures(
         rows.append([*row, lines])
     if rows:
         page.section("Measures")
-        page.table(["measure", "mean", "95 % interval", "IQM", "runs", "theory"], rows)
+        headings = ["measure", "mean", "95 % interval", "IQM", "runs", "theory"]
+        width = 6 if any(row[5] for row in rows) else 5
+        page.table(headings[:width], [row[:width] for row in rows])
 
 
 def add_graph(page: Page, scenario: Any) -> None:
@@ -231,10 +234,7 @@ def add_manifest(page: Page, manifest: Mapping[str, Any], scenario_path: Any = N
         ["scenario", str(manifest.get("scenario_hash", ""))[:24]],
         ["versions", ", ".join(f"{k} {versions[k]}" for k in _VERSIONS if k in versions)],
         ["machine", f"{host.get('processor', '')}, {host.get('cpus_usable', '?')} cores"],
-        [
-            "commit",
-            f"{str(commit.get('id', ''))[:12]}{' (changed)' if commit.get('changed') else ''}",
-        ],
+        ["commit", f"{str(commit.get('id', ''))[:12]}{changed}"],
         ["reproducible", str(manifest.get("repro", "strict"))],
     ]
     for name, model in (manifest.get("models") or {}).items():

@@ -275,7 +275,7 @@ def _add_courses(page: Page, results: Results, measures: Sequence[str]) -> None:
             if name in one.courses
         ]
         svg = courses(lines, title=spoken(name), x_label=known[0][1].unit, width=860, height=300)
-        figures.append((spoken(name), "mean and 95 % interval over runs", svg))
+        figures.append((spoken(name), known[0][1].remark, svg))
     if figures:
         page.section("Over time")
         for figure in figures:

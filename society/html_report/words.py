@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from society.components import params_of, plain_value
 from worlds.registry import entries
 
 __all__ = ["question_of", "scenario_in_words"]
@@ -62,9 +63,21 @@ def _time(scenario: Any) -> str:
 
 
 def _component(component: Any) -> str:
-    """``name (parameter: value, ...)`` with the parameters that somebody set."""
-    given = ", ".join(f"{k.replace('_', ' ')}: {_value(v)}" for k, v in component.params.items())
+    """``name (parameter: value, ...)`` with the parameters that are not the default ones."""
+    told = _chosen(component)
+    given = ", ".join(f"{k.replace('_', ' ')}: {_value(v)}" for k, v in told.items())
     return f"{component.use.replace('_', ' ')}" + (f" ({given})" if given else "")
+
+
+def _chosen(component: Any) -> dict[str, Any]:
+    """Parameters that differ from their defaults."""
+    defaults = {param.name: param.default for param in params_of(component.load())}
+    found = {}
+    for name, value in component.params.items():
+        same = name in defaults and plain_value(defaults[name]) == plain_value(value)
+        if not same and value not in ("", None):
+            found[name] = value
+    return found
 
 
 def _value(value: Any) -> str:
