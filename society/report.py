@@ -8,6 +8,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from society.report_chart import generation_chart
 from society.survey_table import survey_table
 
 __all__ = ["print_summary"]
@@ -37,6 +38,10 @@ def print_summary(console: Console, summary: Mapping[str, Any], target: str = ""
     courses = _courses(measures)
     if courses.row_count:
         console.print(courses)
+        console.print()
+    picture = generation_chart(measures)
+    if picture is not None:
+        console.print(picture, highlight=False, soft_wrap=True)
         console.print()
     surveys = survey_table(summary.get("surveys") or {})
     if surveys is not None:
