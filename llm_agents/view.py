@@ -1,6 +1,7 @@
 """What an agent knows in a turn, put together once for all that it is asked."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from worlds.text_safety import defuse
 from worlds.types import Turn
 
 __all__ = ["View"]
+
+_defused = functools.lru_cache(maxsize=4096)(defuse)  # rules and questions repeat
 
 
 class View:
@@ -56,9 +59,9 @@ class View:
             unread=self.unread,
             text=defuse(self.turn.text),
             prediction=prediction,
-            ask=defuse(ask),
+            ask=_defused(ask),
         )
-        return self.questions.messages(mind, defuse(self.turn.rules), user)
+        return self.questions.messages(mind, _defused(self.turn.rules), user)
 
     def context(self, part: str, **more: Any) -> dict[str, Any]:
         """The same for scripted backends."""

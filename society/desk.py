@@ -40,6 +40,7 @@ from society.desk_rows import (
     anew,
     own_answer,
     request_seed,
+    seeded,
     stopping_error,
     stored_call,
 )
@@ -261,9 +262,7 @@ class Desk:
         futures: list[asyncio.Future] = []
         loop = asyncio.get_running_loop()
         for key, request in keyed:
-            request = dataclasses.replace(
-                request, seed=request_seed(self._seed_of(key.replicate), key)
-            )
+            request = seeded(request, request_seed(self._seed_of(key.replicate), key))
             text = canonical(request)
             hashed = hash_of(text)
             stored = self._stored(key, hashed)

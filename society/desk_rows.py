@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import hashlib
 import json
+import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -25,6 +26,7 @@ __all__ = [
     "anew",
     "own_answer",
     "request_seed",
+    "seeded",
     "stopping_error",
     "stored_call",
 ]
@@ -70,6 +72,20 @@ def request_seed(seed: int, key: CallKey) -> int:
     text = f"{seed}/{'/'.join(map(str, key[1:]))}"
     digest = hashlib.blake2b(text.encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big") >> 1
+
+
+_new, _set = object.__new__, object.__setattr__
+_fields = tuple(field.name for field in dataclasses.fields(Request) if field.name != "seed")
+_all = operator.attrgetter(*_fields)
+
+
+def seeded(request: Request, seed: int) -> Request:
+    """The request with a seed; ``dataclasses.replace`` would take three times as long."""
+    made = _new(Request)
+    for name, value in zip(_fields, _all(request), strict=True):
+        _set(made, name, value)
+    _set(made, "seed", seed)
+    return made
 
 
 def own_answer(response: Response, request: Request, first: bool) -> Response:

@@ -22,6 +22,7 @@ from society.archetypes import next_refresh, refresh
 from society.build import Simulation, situation_of
 from society.carry import Carry, placed
 from society.checkpoint import newest_sound, restore_tree, save_tree, write_checkpoint
+from society.collector import calm_collector
 from society.desk import Desk
 from society.history import History, split
 from society.hosted import events, with_actions
@@ -92,7 +93,8 @@ class Execution:
         if self.progress is not None:
             self.progress.begin(self.total, self.simulation.plan.generations)
         if self.simulation.has_language:
-            return asyncio.run(self._run_language(resume))
+            with calm_collector():
+                return asyncio.run(self._run_language(resume))
         return self._run_arrays(resume)
 
     # ---- arrays alone -----------------------------------------------------------------

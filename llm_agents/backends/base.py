@@ -9,6 +9,7 @@ import abc
 import hashlib
 import json
 import math
+import operator
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -163,8 +164,8 @@ class Response:
         """The response as plain values, defaults left out."""
         plain = {
             name: value
-            for name, default in _RESPONSE_DEFAULTS
-            if (value := getattr(self, name)) != default
+            for (name, default), value in zip(_RESPONSE_DEFAULTS, _values(self), strict=True)
+            if value is not default and value != default
         }
         for name in ("usage", "error"):
             if name in plain:
@@ -191,6 +192,7 @@ class Response:
 
 
 _RESPONSE_DEFAULTS = tuple((spec.name, spec.default) for spec in fields(Response))
+_values = operator.attrgetter(*(name for name, _ in _RESPONSE_DEFAULTS))
 
 
 @dataclass(frozen=True, slots=True)
