@@ -25,7 +25,7 @@ from society.plan import Place
 from society.population import Population
 from worlds.captions import Caption
 from worlds.framing import Framing
-from worlds.host import Happening, HostWorld, read_choice
+from worlds.host import Happening, HostWorld
 from worlds.random import fold
 from worlds.spaces import AnyText
 from worlds.tree import provided, pytree
@@ -65,6 +65,7 @@ class HostRow(NamedTuple):
     options: tuple[str, ...] | None
     question: str
     hint: str
+    read: Callable[[str], str]
 
 
 @pytree
@@ -210,7 +211,11 @@ class HostSide:
         options = observation.options[slot] if observation.options is not None else None
         world, state = self._world, self.state
         return HostRow(
-            observation.text[slot], options, world.question(state, slot), world.hint(state, slot)
+            observation.text[slot],
+            options,
+            world.question(state, slot),
+            world.hint(state, slot),
+            partial(_read, world, state, slot),
         )
 
     def noop(self, slot: int) -> str:
@@ -350,7 +355,11 @@ class HostCaption(Caption):
 
     def action(self, text: str, row: HostRow, seat: Seat) -> str:
         """One of the options, or any text."""
-        return read_choice(text, row.options)
+        return row.read(text)
+
+
+def _read(world: HostWorld, state: Any, slot: int, text: str) -> str:
+    return world.read(text, state, slot)
 
 
 def _page(world: HostWorld, seen: Observation, arrays: bool) -> Page:

@@ -31,6 +31,8 @@ SHORT = {
     ],
     "ordinal_2x2_games": ["generations=30", "seeds=2"],
     "public_goods_punishment": ["generations=30", "groups.players.count=20", "seeds=2"],
+    "rooms_cooperation": ["world.max_steps=6", "backend=mock"],
+    "rooms_explore": ["world.max_steps=12", "world.explore=4", "seeds=1", "backend=mock"],
     "story_chain": ["groups.tellers.count=20", "steps=2", "backend=drift"],
     "story_networks": ["steps=3", "backend=drift"],
     "quickstart": ["generations=6", "groups.people.count=30", "seeds=2"],
