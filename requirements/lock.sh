@@ -10,9 +10,11 @@ lock() {
 }
 
 lock pyproject.toml requirements/build.in -o requirements/run.txt
-lock pyproject.toml requirements/build.in --extra dev --extra view \
+lock pyproject.toml requirements/build.in --extra dev --extra view --extra data \
+  --extra sensitivity --extra track \
   -c requirements/run.txt -o requirements/test.txt
-lock pyproject.toml requirements/build.in --extra docs --extra dev --extra view \
+lock pyproject.toml requirements/build.in --extra docs --extra dev --extra view --extra data \
+  --extra sensitivity --extra track \
   -c requirements/test.txt -o requirements/docs.txt
 
 # vLLM's own set: for Linux on x86-64 and Python 3.11, not for all. The resolver must see torch's
