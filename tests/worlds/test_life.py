@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from worlds.life import Life
-from worlds.life.births import mates, match
+from worlds.life.births import match, mates
 from worlds.life.body import ACTS, acts_of, bites, blows, shoved, width_of
 from worlds.life.space import bins_of, nearest, offsets, patch
 from worlds.life.terrain import FIELDS, TERRAINS, Climate, lattice, maps
@@ -59,7 +59,7 @@ def refreshed(world, state, **fields):
     return state._replace(near=near, near_machines=machines, peers=peers)
 
 
-def test_it_keeps_the_contract() -> None:
+def test_it_keeps_the_contract():
     check_world(planet(robots=4, mating="either", terrain="fractal"), steps=6)
 
 
@@ -85,7 +85,9 @@ def test_every_terrain_makes_varied_maps_that_drift_slowly(terrain):
 
 def test_maps_are_continuous_across_the_edge():
     for terrain in ("perlin", "fractal", "islands", "bands"):
-        field = np.asarray(maps(terrain, lattice(jax.random.PRNGKey(2)), Climate(), jnp.int32(0), 64))
+        field = np.asarray(
+            maps(terrain, lattice(jax.random.PRNGKey(2)), Climate(), jnp.int32(0), 64)
+        )
         inside = np.abs(np.diff(field, axis=1)).max()
         assert np.abs(field[:, 0] - field[:, -1]).max() <= inside * 1.5 + 1e-6
 
@@ -237,10 +239,9 @@ def test_two_parents_share_the_cost_of_a_child():
     after, moved = move(world, state, act(world, birth=1.0))
     assert moved.parents[2].tolist() == [0, 1]
     assert float(after.stock[0]) == pytest.approx(float(after.stock[1]), rel=1e-5)
-    mixed = np.asarray(after.identity[2])
-    from_either = (mixed == np.asarray(state.identity[0])) | (mixed == np.asarray(state.identity[1]))
-    assert from_either.all()
-    alone, lonely = move(world, state._replace(near=_nobody(state.near)), act(world, birth=1.0))
+    mixed, parents = np.asarray(after.identity[2]), np.asarray(state.identity[:2])
+    assert ((mixed == parents[0]) | (mixed == parents[1])).all()
+    _, lonely = move(world, state._replace(near=_nobody(state.near)), act(world, birth=1.0))
     assert int(lonely.metrics["born"]) == 0
 
 

@@ -104,9 +104,7 @@ def test_agents_program_machines_by_messages_and_it_is_counted():
 def test_a_machine_moves_digs_and_writes_the_tape_as_its_memory_says():
     world = as_arrays(Life(num_slots=2, num_players=1, size=16, robots=1, patch=1))
     state = world.init(jax.random.PRNGKey(0))
-    memory = jnp.zeros((1, WORDS)).at[0, :7].set(
-        jnp.array([1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0])
-    )
+    memory = jnp.zeros((1, WORDS)).at[0, :7].set(jnp.array([1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0]))
     program = jnp.full((1, WORDS), -1.0).at[0, 0].set(1.0)
     place = jnp.array([[3.2, 5.2]])
     state = state._replace(machines=Machines(place, memory, program))

@@ -9,6 +9,7 @@ from gymnasium import spaces
 
 from worlds.life import body
 from worlds.life.births import Matched, match, mates
+from worlds.life.frames import paint
 from worlds.life.machines import WORDS, Machines, Report, compute, rule_program
 from worlds.life.space import Near, bins_of, cell_of, nearest, wrap
 from worlds.life.state import Flows, LifeState, Prices
@@ -77,7 +78,7 @@ class Life(World[LifeState]):
 
     births: ClassVar[int] = 2
     measures: ClassVar[tuple[str, ...]] = ()
-    caption: ClassVar[str | None] = None
+    caption: ClassVar[str | None] = "worlds.life.caption:LifeCaption"
 
     num_slots: int = provided(128)
     num_players: int = provided(32)
@@ -284,6 +285,10 @@ class Life(World[LifeState]):
     def noop(self) -> Array:
         """Do nothing: neither eat nor move."""
         return jnp.zeros((self.num_slots, body.width_of(self.words)), jnp.float32)
+
+    def frame(self, state: LifeState) -> np.ndarray:
+        """A picture of the planet, uint8 [H, W, 3], about 640 pixels wide."""
+        return paint(self, state, max(640 // self.size, 2))
 
     def ground(self, state: LifeState) -> Ground:
         """All fields at this step: base maps, season and terraforming."""
