@@ -23,6 +23,7 @@ from society.interventions import AddTies, CutTies, Rewire, Scheduled, ticks_of
 from society.newborns import check_births, ticks_that_fit
 from society.plan import Plan
 from society.population import Group, Population
+from society.recording import check_record, columns_of
 from society.scenario import Scenario
 from society.surveys import Survey, make_surveys
 from society.transmission import Copy
@@ -180,7 +181,10 @@ def build(scenario: Scenario) -> Simulation:
     surveys = make_surveys(
         scenario, plan, population, lambda group: simulation.caption(seen, group)
     )
-    return dataclasses.replace(simulation, surveys=surveys) if surveys else simulation
+    simulation = dataclasses.replace(simulation, surveys=surveys) if surveys else simulation
+    if scenario.record.fields or scenario.record.frames_every:
+        check_record(scenario, world, columns_of(simulation))
+    return simulation
 
 
 def make_population(scenario: Scenario) -> Population:

@@ -16,7 +16,6 @@ __all__ = [
     "insert_texts",
     "model_problems",
     "raw_problems",
-    "remarks",
 ]
 
 Found = tuple[tuple[str, ...], str]
@@ -109,17 +108,6 @@ def _backend_problems(scenario: Frame) -> Iterator[Found]:
         if isinstance(backend, str) and backend and backend not in known:
             path = ("groups", name, "policy", "backend")
             yield path, f"no backend is called {backend!r}{nearest(backend, known)}"
-
-
-def remarks(scenario: Frame) -> list[str]:
-    """What the scenario asks for and this version does not do yet."""
-    asked = {
-        "record.frames_every": scenario.record.frames_every is not None,
-        "record.fields": bool(scenario.record.fields),
-    }
-    return [
-        f"{name} is checked, but has no effect in this version" for name in asked if asked[name]
-    ]
 
 
 def group_sizes(scenario: Frame) -> dict[str, int]:

@@ -33,6 +33,7 @@ from society.machine import Machine, stack, unstack
 from society.newborns import events_of
 from society.plan import Place
 from society.recorder import RunFolder
+from society.recording import frame_ticks, keeps_lineage, next_frame, restored_sums, write_frame
 from society.selection.pairs import births_among
 from society.speakers import Moment, Speakers
 from society.surveys import due, take
@@ -81,7 +82,8 @@ class Execution:
         """Compile nothing yet."""
         self.machine = Machine(self.simulation)
         record = self.simulation.scenario.record
-        self.history = History(self.machine, self.journal, every=record.every)
+        self.history = History(self.machine, self.journal, record.every, record.fields)
+        self._keeps_lineage = keeps_lineage(record.fields, record.every)
         self.total = self.simulation.plan.total
         self.done: dict[int, int] = {}
         self.speakers: dict[int, Speakers] = {}
@@ -107,6 +109,7 @@ class Execution:
             tick, carries, _ = self._restore("replicates", carries)
         size = 16
         while tick < self.total:
+            self._film_all(tick, carries)
             carries = self._intervene_all(tick, carries)
             ticks = min(size, self._next_need(tick) - tick, self.simulation.engine.capacity)
             began = time.monotonic()
@@ -123,6 +126,7 @@ class Execution:
             late = self._late()
             self._save("replicates", tick, carries, None, force=late)
             self._stop_if(late and tick < self.total)
+        self._film_all(self.total, carries)
         carries = self._intervene_all(self.total, carries)
         host = jax.device_get(carries)
         return [unstack(host, index) for index in range(replicates)]
@@ -139,6 +143,7 @@ class Execution:
         needs = [t for event in happenings for t in event.ticks if t > tick]
         needs += learning.reads_boundaries(self.simulation.parts, tick)
         needs += next_refresh(self.simulation.population, self.simulation.plan, tick)
+        needs += next_frame(self.simulation.scenario.record.frames_every, tick)
         rewire = self.simulation.rewiring
         if rewire is not None:
             needs.append((tick // rewire.every + 1) * rewire.every)
@@ -162,7 +167,7 @@ class Execution:
         if not (begins and self.simulation.engine.selects and self._events(tick)):
             return carry
         carry, _, rows = self.machine.renew(carry)
-        if self.history.every == 1:
+        if self._keeps_lineage:
             self._note_births(index, self.simulation.plan.generation(tick), np.asarray(rows))
         return carry
 
@@ -194,6 +199,7 @@ class Execution:
             if state:
                 speakers.restore(state)
         while tick < self.total:
+            self._film(index, tick, carry)
             carry = self._rewire(index, tick, carry)
             carry = await self._generation_begins(index, tick, carry, speakers)
             await self._survey(index, tick, carry, speakers)
@@ -205,6 +211,7 @@ class Execution:
             ended = tick % self.simulation.plan.ticks_per_generation == 0
             self._save(f"replicate-{index}", tick, carry, speakers, force=ended or late)
             self._stop_if(late and tick < self.total)
+        self._film(index, tick, carry)
         carry = self._rewire(index, tick, carry)
         await self._survey(index, tick, carry, speakers)
         return self._intervene(index, tick, carry, speakers)
@@ -426,10 +433,22 @@ class Execution:
         self.history.write(replicate, chunk, ticks)
         if self.simulation.world.births:
             self.journal.add_events(events_of(replicate, chunk.lives, np.asarray(chunk.clock)))
-        if self.history.every == 1 and not self.simulation.has_language:
+        if self._keeps_lineage and not self.simulation.has_language:
             first = int(chunk.clock[0, 0])
             for offset, births in enumerate(chunk.births):
                 self._note_births(replicate, first + offset, births)
+
+    def _film_all(self, tick: int, carries: Carry) -> None:
+        if frame_ticks(self.simulation.scenario.record.frames_every, tick, self.total):
+            host = jax.device_get(carries)
+            for index in range(len(self.simulation.seeds)):
+                self._film(index, tick, unstack(host, index))
+
+    def _film(self, index: int, tick: int, carry: Carry) -> None:
+        """Draw the state before a tick; a replay draws nothing."""
+        every = self.simulation.scenario.record.frames_every
+        if self.checkpoints and frame_ticks(every, tick, self.total):
+            write_frame(self.folder.path, index, tick, carry)
 
     def _note_births(self, replicate: int, generation: int, rows: np.ndarray) -> None:
         born = [row for row in rows.tolist() if row[0] >= 0]
@@ -480,7 +499,8 @@ class Execution:
             return
         self.journal.sync()
         state = {} if speakers is None else speakers.state
-        tree = {"tick": tick, "carry": save_tree(carry), "text": state}
+        sums = {str(index): total for index, total in self.history.sums.items()}
+        tree = {"tick": tick, "carry": save_tree(carry), "text": state, "sums": sums}
         write_checkpoint(self.folder.checkpoints, name, tree)
         self._saved = time.monotonic()
 
@@ -489,4 +509,7 @@ class Execution:
         if found.tree is None:
             return 0, template, {}
         carry = restore_tree(template, found.tree["carry"])
+        sums = restored_sums(found.tree["sums"])
+        index = name.rpartition("-")[2]
+        self.history.sums.update({int(index): sums[int(index)]} if index.isdecimal() else sums)
         return found.tree["tick"], carry, found.tree["text"]

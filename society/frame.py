@@ -222,9 +222,9 @@ class Record(Strict):
     """What a run keeps; outside the scenario hash."""
 
     every: Positive = Field(1, description="steps between rows of metrics")
-    frames_every: Positive | None = Field(None, description="steps between whole states")
+    frames_every: Positive | None = Field(None, description="steps between pictures")
     fields: Annotated[tuple[Text, ...], BeforeValidator(as_list)] = Field(
-        (), description="metrics to keep; all when empty"
+        (), description="metrics to keep, * and ? allowed, and lineage; all when empty"
     )
 
 

@@ -6,6 +6,7 @@ generations have more than one tick; elsewhere ``record.every`` thins them out.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from society.hosted import Hosted
 from society.journal import Journal
 from society.machine import Machine, unstack
 from society.phylogeny import pedigree_of
+from society.recording import NotRecordedError, Series, kept_columns, metric_of, summed
 
 __all__ = ["History"]
 
@@ -29,10 +31,16 @@ class History:
     machine: Machine
     journal: Journal
     every: int = 1
+    fields: tuple[str, ...] = ()
+    sums: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)
+    left_out: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def open(self) -> None:
-        """Name the columns, once and for all."""
-        self.journal.set_metric_names((*self.machine.metric_names, *self._generation_columns))
+        """Name the columns, once and for all: a run that goes on keeps those it has."""
+        stored = self.journal.metric_names()
+        known = stored and not set(stored) - set(self._all_columns)
+        chosen = stored if known else kept_columns(self._all_columns, self.fields)
+        self.journal.set_metric_names(chosen)
 
     def write(self, replicate: int, chunk: Chunk, ticks: int) -> None:
         """Buffer the rows that one replicate's chunk of ``ticks`` ticks left (NumPy arrays)."""
@@ -45,6 +53,7 @@ class History:
         values[chunk.frozen[:ticks], :width] = np.nan  # a tick that only waited measured nothing
         ends = self._last_ticks(clock, int(chunk.ended))
         values[ends, width:] = chunk.generations[: len(ends)]
+        self.sums[replicate] = summed(self.sums.get(replicate), clock, values)
         hashes: list[bytes | None] = [None] * ticks
         for row, word in zip(ends, chunk.hashes[: len(ends)], strict=True):
             hashes[row] = int(word).to_bytes(8, "little")
@@ -57,18 +66,18 @@ class History:
             due &= ~chunk.frozen[:ticks] | np.isin(np.arange(ticks), ends)
         kept = np.flatnonzero(due)
         self.journal.add_metrics_block(
-            replicate, clock[kept], values[kept], [hashes[row] for row in kept]
+            replicate, clock[kept], values[kept][:, self._kept], [hashes[row] for row in kept]
         )
 
     def read(self, replicate: int, carry: Carry, lineage: Sequence[Any] = ()) -> Record:
         """What is known of a replicate after its last tick."""
         simulation = self.machine.simulation
         table = self.journal.metrics(replicate)
-        names = self.machine.metric_names
-        width = len(names)
+        columns = self.journal.metric_names()
+        width = sum(not name.startswith("generation/") for name in columns)
         ends = np.flatnonzero(np.diff(table.clock[:, 0], append=table.clock[-1:, 0] + 1) > 0)
         generations = {"index": table.clock[ends, 0]}
-        generations |= _gather(self._generation_columns, table.values[ends, width:])
+        generations |= _gather(columns[width:], table.values[ends, width:])
         host = jax.device_get(carry)
         count = max(int(host.count), 1)
         outcome = {
@@ -79,9 +88,12 @@ class History:
         return Record(
             world=simulation.world,
             groups=simulation.population.slices(),
-            series=_gather(names, table.values[:, :width]),
+            series=Series(
+                _gather(columns[:width], table.values[:, :width]),
+                map(metric_of, self.machine.metric_names),
+            ),
             clock=table.clock,
-            generations=generations,
+            generations=Series(generations, map(metric_of, self._generation_columns)),
             outcome=outcome,
             fitness=np.asarray(outcome.get(engine.fitness, np.zeros(len(host.alive)))),
             alive=host.alive,
@@ -95,14 +107,30 @@ class History:
         )
 
     def finish(self, replicate: int, carry: Carry, lineage: Sequence[Any]) -> dict[str, dict]:
-        """All measures of one replicate: measure name -> its named values."""
+        """All measures of one replicate: measure name -> its named values.
+
+        Those that read what ``record.fields`` leaves out are named in ``left_out``.
+        """
         record = self.read(replicate, carry, lineage)
         accs = jax.device_get(carry.accs)
         measures = self.machine.simulation.measures.items()
-        return {
-            name: measure.finish(acc, record)
-            for (name, measure), acc in zip(measures, accs, strict=True)
-        }
+        found = {}
+        for (name, measure), acc in zip(measures, accs, strict=True):
+            try:
+                found[name] = measure.finish(acc, record)
+            except NotRecordedError as error:
+                self.left_out[name] = str(error)
+        return found
+
+    @functools.cached_property
+    def _all_columns(self) -> tuple[str, ...]:
+        return (*self.machine.metric_names, *self._generation_columns)
+
+    @functools.cached_property
+    def _kept(self) -> np.ndarray:
+        """Which of all columns the journal has."""
+        place = {name: index for index, name in enumerate(self._all_columns)}
+        return np.asarray([place[name] for name in self.journal.metric_names()], int)
 
     @property
     def _generation_columns(self) -> tuple[str, ...]:

@@ -192,6 +192,8 @@ def _summary(
         for index, carry in enumerate(carries)
     ]
     summary["measures"] = _over_replicates(results)
+    if execution.history.left_out:
+        summary["not_measured"] = dict(execution.history.left_out)
     summary["refused_births"] = _refused(simulation, carries)
     summary["digest"] = _digest(execution, carries)
     allowed = simulation.scenario.limits.max_fallback_rate
@@ -277,10 +279,7 @@ def _digest(execution: Execution, carries: list[Carry]) -> str:
         )
         for carry in carries
     ]
-    metrics = []
-    for index in range(len(carries)):
-        table = execution.journal.metrics(index)
-        metrics.append({"clock": table.clock, "values": table.values})
+    metrics = [execution.history.sums[index] for index in range(len(carries))]
     texts = [execution.speakers[index].state for index in sorted(execution.speakers)]
     return digest({"state": state, "metrics": metrics, "texts": texts})
 

@@ -323,7 +323,7 @@ def _validate(
     if problems or scenario is None:
         raise ScenarioError(sorted(dict.fromkeys(problems), key=layers.order))
     scenario._name, scenario._layers, scenario._context = name, layers, context
-    scenario._notes = [*notes, *checks.remarks(scenario)]
+    scenario._notes = notes
     return scenario
 
 
