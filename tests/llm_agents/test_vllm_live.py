@@ -30,10 +30,10 @@ SAME = 0.99
 
 IPD = """
 about: A model meets tit for tat ten times
-world: {use: matrix_game, game: prisoners_dilemma, rounds: 6, pairs: across_groups}
+world: {use: matrix_game, game: prisoners_dilemma, rounds: 10, pairs: across_groups}
 groups:
-  model: {count: 3, policy: {use: chat, reasoning: direct, sampling: {temperature: 0.7}}}
-  opponent: {count: 3, policy: tit_for_tat}
+  model: {policy: {use: chat, reasoning: direct, sampling: {temperature: 0.7}}}
+  opponent: {policy: tit_for_tat}
 backend: mock
 limits: {max_fallback_rate: 1}
 """
@@ -42,7 +42,7 @@ SCENARIOS = {
         "generations=2", "seeds=1", "groups.donors.count=4", "world.rounds=2", "sweep=null",
         "groups.donors.policy.sampling.max_tokens=60", "limits.max_fallback_rate=1",
     ],
-    "iterated_pd": ["seeds=1"],
+    "iterated_pd": ["seeds=3"],
 }  # fmt: skip
 
 
