@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from society import culture
 from society.apprentices import make_learners, with_past_selves
 from society.archetypes import archetypes_of, seat_archetypes
 from society.attributes import group_columns
@@ -120,6 +121,7 @@ def build(scenario: Scenario) -> Simulation:
         if world.backend == "host":
             world = hosted(world, population)
         plan = make_plan(scenario, world)
+        world = culture.lifetime_known(world, plan.ticks_per_generation)
     refuse_unfit(scenario, single)
     with scenario.locating("channels"):
         channels, mail_channels, talk_turns = channel_plan(scenario.channels, population)

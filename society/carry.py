@@ -123,9 +123,9 @@ def join(rows: list[Any]) -> Any:
 
 
 def placed(carry: Carry) -> Any:
-    """The replicate's world with its graph and with who is present filled in."""
+    """The replicate's world with its graph, who is present, and the generation's clock."""
     fields = {field.name for field in dataclasses.fields(carry.world)}
-    values = {"graph": carry.graph, "present": carry.alive}
+    values = {"graph": carry.graph, "present": carry.alive, "within": carry.within}
     return dataclasses.replace(
         carry.world, **{name: value for name, value in values.items() if name in fields}
     )

@@ -13,7 +13,7 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 
-from society import learning, newborns, overheard
+from society import culture, learning, newborns, overheard
 from society.breeding import choose, inherit, mask
 from society.carry import (
     Carry,
@@ -82,7 +82,7 @@ class Engine:
         alive = jnp.asarray(self.population.alive())
         zero = jnp.int32(0)
         carry = Carry(
-            world=world,
+            world=culture.begin(parts, world, root),
             graph=graph,
             state=(),
             minds=(),
@@ -206,7 +206,8 @@ class Engine:
         births = mask(births, fresh, self.population.num_slots)
         seats = tuple(self.seats(parts, carry, i) for i in range(len(self.population.groups)))
         carry = carry._replace(renewed=jnp.bool_(True))
-        return inherit(parts, self.population, carry, births, seats)
+        after, births, rows = inherit(parts, self.population, carry, births, seats)
+        return culture.teach(self, parts, carry, after, fitness, fresh), births, rows
 
     def observe(self, carry: Carry) -> Observation:
         """What everybody sees now; nobody acts once the episode is over."""

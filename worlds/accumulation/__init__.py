@@ -1,0 +1,1 @@
+"""Worlds whose hidden task takes longer to learn than one life lasts."""
