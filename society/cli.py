@@ -20,6 +20,7 @@ from society.cli_base import (
     LIMIT,
     OK,
     AllowCode,
+    Events,
     Guard,
     Json,
     Out,
@@ -28,6 +29,7 @@ from society.cli_base import (
     Seed,
     Sets,
     Target,
+    Track,
     load,
     prepare_jax,
     print_json,
@@ -83,6 +85,8 @@ def run(
     sets: Sets = None,
     seed: Seed = None,
     out: Out = Path("runs"),
+    track: Track = None,
+    events: Events = False,
     allow_code: AllowCode = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -95,8 +99,9 @@ def run(
             _remark(loaded)
         from society.run import run_scenario
 
-        summary = run_scenario(loaded, out, guard.progress(quiet))
-        guard.code = _finish(summary, quiet, as_json, scenario)
+        summary = run_scenario(loaded, out, guard.progress(quiet, track, events))
+        guard.told(summary)
+        guard.code = _finish(summary, quiet, as_json, scenario, events)
     return guard.code
 
 
@@ -104,6 +109,8 @@ def run(
 def resume(
     run_dir: RunDir,
     sets: Sets = None,
+    track: Track = None,
+    events: Events = False,
     allow_code: AllowCode = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -117,8 +124,11 @@ def resume(
         prepare_jax()
         from society.run import resume_run
 
-        summary = resume_run(run_dir, guard.progress(quiet), tuple(sets or ()), allow_code)
-        guard.code = _finish(summary, quiet, as_json)
+        summary = resume_run(
+            run_dir, guard.progress(quiet, track, events), tuple(sets or ()), allow_code
+        )
+        guard.told(summary)
+        guard.code = _finish(summary, quiet, as_json, events=events)
     return guard.code
 
 
@@ -254,8 +264,12 @@ def _remark(scenario: "Scenario") -> None:
         console.print(f"note: {note}", style="yellow", highlight=False)
 
 
-def _finish(summary: dict[str, Any], quiet: bool, as_json: bool, target: str = "") -> int:
-    if as_json:
+def _finish(
+    summary: dict[str, Any], quiet: bool, as_json: bool, target: str = "", events: bool = False
+) -> int:
+    if events:
+        pass  # the last event said it
+    elif as_json:
         print_json(summary)
     elif quiet:
         sys.stdout.write(f"{summary['status']} {summary['run_dir']}\n")

@@ -21,6 +21,7 @@ __all__ = [
     "LIMIT",
     "OK",
     "AllowCode",
+    "Events",
     "Guard",
     "Json",
     "Out",
@@ -29,6 +30,7 @@ __all__ = [
     "Seed",
     "Sets",
     "Target",
+    "Track",
     "load",
     "prepare_jax",
     "print_json",
@@ -48,6 +50,13 @@ Sets = Annotated[
 Seed = Annotated[int | None, typer.Option("--seed", help="Run this one seed.", min=0)]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where run folders go.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; only the result.")]
+Track = Annotated[
+    list[str] | None,
+    typer.Option("--track", metavar="NAME", help="Tell tensorboard, wandb or mlflow as well."),
+]
+Events = Annotated[
+    bool, typer.Option("--json-events", help="Print one JSON object a line while it runs.")
+]
 AllowCode = Annotated[
     bool,
     typer.Option("--allow-code", help="Let the scenario name classes of your own files."),
@@ -62,12 +71,21 @@ class Guard:
         self.code = OK
         self.shown: Any = None
 
-    def progress(self, quiet: bool) -> Any:
-        """What shows progress until the command is over."""
+    def progress(self, quiet: bool, track: list[str] | None = None, events: bool = False) -> Any:
+        """What shows progress until the command is over, and tells trackers."""
         from society.progress import make_progress
 
-        self.shown = make_progress(stderr(), quiet=quiet)
+        self.shown = make_progress(stderr(), quiet=quiet or events)
+        if track or events:
+            from society.track import follow
+
+            self.shown = follow([*(track or []), *(["json"] if events else [])], self.shown)
         return self.shown
+
+    def told(self, summary: dict[str, Any]) -> None:
+        """Tell trackers how the run ended."""
+        if hasattr(self.shown, "finish"):
+            self.shown.finish(summary)
 
     def __enter__(self) -> "Guard":
         return self
@@ -109,7 +127,14 @@ def _explain(error: Exception) -> tuple[int, dict[str, Any]]:
 
 
 # Named, not imported: their modules load JAX. Each says by itself what to do.
-_BAD_INPUT = {"ExecutorError", "MissingModelError", "NotARunError", "UsageError"}
+_BAD_INPUT = {
+    "ExecutorError",
+    "ExportError",
+    "NotARunError",
+    "PictureError",
+    "TrackError",
+    "UsageError",
+}
 _EXPECTED = _BAD_INPUT | {
     "BackendDownError",
     "CheckpointError",
