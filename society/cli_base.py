@@ -130,6 +130,7 @@ def _explain(error: Exception) -> tuple[int, dict[str, Any]]:
 _BAD_INPUT = {
     "ExecutorError",
     "ExportError",
+    "MissingModelError",
     "NotARunError",
     "PictureError",
     "TrackError",
