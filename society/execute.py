@@ -252,6 +252,7 @@ class Execution:
             carry = await self._move_host(index, carry, place, speakers)
             ticks, moment = 1, None
         elif any(step % group.every == 0 for group in self.simulation.population.text_groups):
+            await speakers.live(self._moment(carry), place)
             carry, chosen = await self._host_turns(carry, place, speakers)
             carry = with_actions(carry, chosen)
             ticks, moment = 1, None
@@ -261,6 +262,7 @@ class Execution:
             speakers.hear(jax.device_get(carry.outbox), moment, place)
         carry, chunk = await self._on_device(self.machine.some, carry, ticks)
         chunk = jax.device_get(chunk)
+        speakers.lives.gather(chunk.lives, self._text_slots())
         self._record(index, chunk, ticks)
         if moment is not None:
             for later in range(1, ticks):  # what was said last is still in the outbox

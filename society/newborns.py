@@ -43,7 +43,8 @@ class Lives(NamedTuple):
 
     born: [N] bool; founders of a later episode too. died: [N] bool, of those before.
     uid_before: [N] int32. parents: [N, 2] int32 uids, -1 = none. distance: [N] float32 of
-    each newborn's mind from its first parent's, as its policy measures it.
+    each newborn's mind from its first parent's, as its policy measures it. founded: bool,
+    founders have just taken their slots, and nothing has happened since.
     """
 
     born: Array
@@ -51,6 +52,7 @@ class Lives(NamedTuple):
     uid_before: Array
     parents: Array
     distance: Array
+    founded: Array
 
 
 class Log(NamedTuple):
@@ -68,6 +70,7 @@ def begin_lives(num: int) -> Lives:
         uid_before=jnp.full(num, -1, jnp.int32),
         parents=jnp.full((num, 2), -1, jnp.int32),
         distance=jnp.zeros(num, jnp.float32),
+        founded=jnp.bool_(False),
     )
 
 
@@ -106,7 +109,12 @@ def found(carry: Any, founders: np.ndarray) -> Any:
         uid=jnp.where(begins, carry.uid, fresh),
         next_uid=jnp.where(begins, carry.next_uid, carry.next_uid + held.sum(dtype=jnp.int32)),
         newborn=held & ~begins,
-        lives=lives._replace(born=held, died=carry.alive & ~begins, uid_before=carry.uid),
+        lives=lives._replace(
+            born=held,
+            died=carry.alive & ~begins,
+            uid_before=carry.uid,
+            founded=jnp.bool_(True),
+        ),
     )
 
 
@@ -142,7 +150,7 @@ def settle(
         uid=jnp.where(alive, named, -1).astype(jnp.int32),
         next_uid=carry.next_uid + born.sum(dtype=jnp.int32),
         refused=refused,
-        lives=Lives(born, died, carry.uid, _two(uids), distance),
+        lives=Lives(born, died, carry.uid, _two(uids), distance, jnp.bool_(False)),
     )
 
 
@@ -150,8 +158,8 @@ def note_founders(engine: Any, loop: Any, carry: Any) -> Any:
     """The chunk of a loop with the founders of an episode that ``carry`` has just begun."""
     if not carry.world.births:
         return loop.chunk
-    fresh = ~loop.carry.begun
     lives = carry.lives
+    fresh = lives.founded
     lives = lives._replace(born=lives.born & fresh, died=lives.died & fresh)
     log = note(engine, loop.chunk.lives, carry._replace(lives=lives), loop.index)
     return loop.chunk._replace(lives=log)

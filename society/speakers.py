@@ -22,6 +22,7 @@ from society.mailbox import Mailboxes
 from society.plan import Place
 from society.population import Group
 from society.surveys import Respondent
+from society.text_births import TextLives
 from worlds.captions import Caption
 from worlds.policy import TextPolicy
 from worlds.types import Birth, Observation, Reply, Seat, Turn
@@ -54,6 +55,7 @@ class Speakers:
         self._desk = desk
         self._journal = journal
         self._minds: dict[int, Any] = {}
+        self.lives = TextLives()
         self._captions: dict[str, tuple[Any, Caption]] = {}
         self._vocabulary = {
             name: channel.vocabulary
@@ -97,6 +99,7 @@ class Speakers:
             "left_out": dict(sorted(self.left_out.items())),
             "streams": {name: streams.state for name, streams in self._streams.items()},
             **({} if self.host is None else {"world": self.host.state}),
+            **({"lives": self.lives.state} if self._simulation.world.births else {}),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -109,6 +112,8 @@ class Speakers:
             self._streams[name].restore(held)
         if self.host is not None:
             self.host.state = state["world"]
+        if "lives" in state:
+            self.lives.restore(state["lives"])
 
     # ---- births -----------------------------------------------------------------------
 
@@ -168,6 +173,31 @@ class Speakers:
         self.mail.clear(sorted(taken))
         await self._bear(births, Place(generation))
 
+    async def live(self, moment: Moment, place: Place) -> None:
+        """Bury and bear language agents who died and were born inside steps."""
+        if not self.lives.waiting:
+            return
+        legacies = {slot: self._policy(slot).legacy(mind) for slot, mind in self._minds.items()}
+        gone, born = self.lives.settle(legacies)
+        self._minds = {slot: mind for slot, mind in self._minds.items() if slot not in gone}
+        self.mail.clear(gone)
+        births = [
+            (
+                slot,
+                Birth(
+                    seat=self._seat(slot, moment),
+                    generation=place.generation,
+                    parents=parents,
+                    texts=texts,
+                    rules=self._rules(slot, moment),
+                    framing=self._simulation.framing(self._group(slot)),
+                ),
+            )
+            for slot, parents, texts in born
+            if moment.alive[slot]
+        ]
+        await self._bear(births, place)
+
     async def _bear(self, births: Sequence[tuple[int, Birth]], place: Place) -> None:
         work = [
             self._policy(slot).birth(self._ask(place, birth.seat.uid, slot), birth)
@@ -177,6 +207,7 @@ class Speakers:
         rows = []
         for (slot, birth), mind in zip(births, minds, strict=True):
             self._minds[slot] = mind
+            self.lives.uids[slot] = birth.seat.uid
             data = {
                 "slot": slot,
                 "name": birth.seat.name,
