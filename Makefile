@@ -39,7 +39,7 @@ test-all: lint ## Lint, then all tests that need neither a server nor the networ
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not vllm and not network"
 
 test-vllm: $(VLLM_STAMP) ## Tests with a real vLLM server on loopback (CPU; builds .venv-vllm)
-	$(VLLM)/bin/python -m pytest -m vllm -s -W default --timeout 2400 tests/llm_agents
+	$(VLLM)/bin/python -m pytest -m vllm -s -W default --timeout 2400 tests/llm_agents/test_*_live.py
 
 lint: $(TEST_STAMP) ## Style, spelling, import direction and types
 	$(BIN)/ruff check
