@@ -18,10 +18,12 @@ from society.contract import Measure, Selection
 from society.engine import Engine
 from society.envs import each_world, many_worlds, refuse_unfit, repeated
 from society.graphs import build_graph, edit
+from society.graphs.attachment import AttachRule
 from society.graphs.rewiring import RewireRule, Situation
 from society.hosted import HostCaption, Hosted, hosted
 from society.interventions import AddTies, CutTies, Rewire, Scheduled, ticks_of
 from society.newborns import check_births, ticks_that_fit
+from society.newcomers import make_attach
 from society.plan import Plan
 from society.population import Group, Population
 from society.recording import check_record, columns_of
@@ -59,6 +61,7 @@ class Simulation:
     graphs: tuple[Graph, ...]
     rewiring: RewireRule | None = None
     surveys: tuple[Survey, ...] = ()
+    attach: AttachRule | None = None
     mail_channels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
@@ -128,7 +131,8 @@ def build(scenario: Scenario) -> Simulation:
         plan = dataclasses.replace(plan, talk_turns=talk_turns)
     rewiring = make_rewiring(scenario, world)
     interventions = make_interventions(scenario, plan, world, population, mail_channels)
-    graphs = make_graphs(scenario, single, dynamic=_ties_change(rewiring, interventions))
+    dynamic = _ties_change(rewiring, interventions) or _attaches(scenario)
+    graphs = make_graphs(scenario, single, dynamic=dynamic)
     seen = as_arrays(with_graph(world, graphs[0]))
     _check_ties(scenario, plan, population, seen, rewiring, interventions)
     _check_policies(scenario, population, seen)
@@ -178,6 +182,7 @@ def build(scenario: Scenario) -> Simulation:
         mail_channels=mail_channels,
         graphs=graphs,
         rewiring=rewiring,
+        attach=make_attach(scenario, selection),
     )
     _check_fitness(simulation, scenario)
     surveys = make_surveys(
@@ -232,6 +237,11 @@ def make_world(scenario: Scenario, population: Population) -> Any:
         "group_sizes": tuple(group.size for group in population.groups),
         "roles": tuple(group.role or group.name for group in population.groups),
     }
+    if "names" in fields:
+        given["names"] = tuple(
+            str(population.attributes(slot).get("name") or f"Agent {slot}")
+            for slot in range(population.num_slots)
+        )
     if scenario.graph is None or scenario.graph.rule.use == "complete":
         given["graph"] = Graph(num_slots=population.num_slots, complete=True)
     world = scenario.world.build(**{name: given[name] for name in given if name in fields})
@@ -310,10 +320,17 @@ def _check_ties(
     selection = scenario.selection
     spare = any(group.size > group.count for group in population.groups)
     moves = selection is not None and selection.params.get("among") == "population"
-    if spare and moves and scenario.graph is not None and scenario.graph.rule.use != "complete":
+    if (
+        spare
+        and moves
+        and not _attaches(scenario)
+        and scenario.graph is not None
+        and scenario.graph.rule.use != "complete"
+    ):
         raise scenario.error(
             "selection.among",
             "newcomers would take spare slots, which have no ties on this graph; "
+            "say how they get some with graph.attach (random, preferential, parents_neighbours), "
             "leave capacity out, choose among: group, or graph: complete",
         )
 
@@ -323,6 +340,11 @@ def _ties_change(rewiring: RewireRule | None, interventions: Sequence[Scheduled]
     return rewiring is not None or any(
         isinstance(event.what, _TIE_CHANGES) for event in interventions
     )
+
+
+def _attaches(scenario: Scenario) -> bool:
+    """True where newcomers of a generation get ties of their own."""
+    return scenario.graph is not None and scenario.graph.attach is not None
 
 
 def make_rewiring(scenario: Scenario, world: Any) -> RewireRule | None:

@@ -20,6 +20,20 @@ SHORT = {
     "cooperation_on_networks": ["generations=30", "groups.players.count=100"],
     "epidemic_city": ["groups.residents.count=400", "steps=20", "interventions.news.at=10"],
     "donor_game": ["generations=2", "world.rounds=4", "groups.donors.count=6", "seeds=2"],
+    "life_language": ["steps=9", "groups.people.policy.every=4", "record.every=4"],
+    "life_planet": [
+        "steps=6",
+        "world.size=32",
+        "world.robots=4",
+        "groups.animals.count=8",
+        "groups.animals.capacity=16",
+        "groups.animals.policy.width=8",
+        "record.every=1",
+    ],
+    "life_predators": ["steps=20", "groups.reds.policy.width=4", "groups.blues.policy.width=4"],
+    "life_quick": ["steps=40"],
+    "life_rule110": ["steps=8"],
+    "life_seasons": ["steps=20", "groups.animals.policy.width=4"],
     "moran_fixation": ["generations=60", "seeds=8", "record.every=20"],
     "opinions": [
         "groups.citizens.count=12",
@@ -33,13 +47,25 @@ SHORT = {
     "public_goods_punishment": ["generations=30", "groups.players.count=20", "seeds=2"],
     "rooms_cooperation": ["world.max_steps=6", "backend=mock"],
     "rooms_explore": ["world.max_steps=12", "world.explore=4", "seeds=1", "backend=mock"],
+    "town_day": ["world.days=0.05", "backend=mock"],
+    "town_party": ["world.days=0.05", "backend=mock"],
     "story_chain": ["groups.tellers.count=20", "steps=2", "backend=drift"],
     "story_networks": ["steps=3", "backend=drift"],
     "quickstart": ["generations=6", "groups.people.count=30", "seeds=2"],
 }
 
 
-@pytest.mark.parametrize("name", sorted(shipped()))
+# They differ from life_quick in what compiles long, not in what could break.
+SLOW = {"life_planet", "life_predators", "life_seasons"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
+        for name in sorted(shipped())
+    ],
+)
 def test_a_shipped_scenario_comes_to_its_golden_summary(name: str, tmp_path: Path) -> None:
     assert name in SHORT, f"say in SHORT how the scenario {name} is shortened"
     summary = run_scenario(load_scenario(name, SHORT[name]), tmp_path)
