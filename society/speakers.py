@@ -22,6 +22,7 @@ from society.mailbox import Mailboxes
 from society.plan import Place
 from society.population import Group
 from society.surveys import Respondent
+from society.telling import RulesBook, rows_of, same_values
 from society.text_births import TextLives
 from worlds.captions import Caption
 from worlds.policy import TextPolicy
@@ -57,6 +58,7 @@ class Speakers:
         self._minds: dict[int, Any] = {}
         self.lives = TextLives()
         self._captions: dict[str, tuple[Any, Caption]] = {}
+        self._book = RulesBook()
         self._vocabulary = {
             name: channel.vocabulary
             for name, channel in simulation.mail_channels.items()
@@ -239,7 +241,10 @@ class Speakers:
         self, slots: Sequence[int], moment: Moment, place: Place, *, talking: bool = False
     ) -> dict[int, Any]:
         """Let agents take a turn; returns the actions by slot (none in a talk turn)."""
-        turns = [self._turn(slot, moment, place, talking) for slot in slots]
+        assert moment.observation is not None
+        seen = rows_of(moment.observation.view) if self.host is None else None
+        noop = rows_of(moment.world.noop()) if self.host is None else None
+        turns = [self._turn(slot, moment, place, talking, seen, noop) for slot in slots]
         work = [
             self._policy(slot).act(self._ask(place, turn.seat.uid, slot), self._minds[slot], turn)
             for slot, turn in zip(slots, turns, strict=True)
@@ -302,20 +307,28 @@ class Speakers:
                 changed[name] = rows
         return changed
 
-    def _turn(self, slot: int, moment: Moment, place: Place, talking: bool) -> Turn:
-        assert moment.observation is not None
+    def _turn(
+        self,
+        slot: int,
+        moment: Moment,
+        place: Place,
+        talking: bool,
+        seen: Callable[[int], Any] | None,
+        noops: Callable[[int], Any] | None,
+    ) -> Turn:
+        """What an agent learns when it is its turn; ``seen`` and ``noops`` give a slot's rows."""
         caption = self._caption(slot, moment)
         seat = self._seat(slot, moment)
-        if self.host is not None:
-            row, noop = self.host.row(moment.observation, slot), self.host.noop(slot)
+        if seen is not None and noops is not None:
+            row, noop = seen(slot), noops(slot)
         else:
-            row = jax.tree.map(lambda leaf: leaf[slot], moment.observation.view)
-            noop = jax.tree.map(lambda leaf: np.asarray(leaf)[slot], moment.world.noop())
+            assert self.host is not None and moment.observation is not None
+            row, noop = self.host.row(moment.observation, slot), self.host.noop(slot)
         talk = self.mail.writable(talking=talking, turn=place.turn)
         spaced = caption.framing.spaced
         return Turn(
             seat=seat,
-            rules=spaced(caption.rules(seat)),
+            rules=self._rules(slot, moment),
             text=spaced(caption.words(row, seat)),
             question=spaced(caption.question(row, seat)),
             options=caption.options(row, seat),
@@ -428,18 +441,26 @@ class Speakers:
         )
 
     def _rules(self, slot: int, moment: Moment) -> str:
-        caption = self._caption(slot, moment)
-        return caption.framing.spaced(caption.rules(self._seat(slot, moment)))
+        caption, seat = self._caption(slot, moment), self._seat(slot, moment)
+        if self.host is None:
+            return self._book.rules(caption, seat, moment.uid)
+        return caption.framing.spaced(caption.rules(seat))
 
     def _caption(self, slot: int, moment: Moment) -> Caption:
         group = self._group(slot)
         held = self._captions.get(group.name)
         if held is None or held[0] is not moment.world:
-            caption = self._simulation.caption(moment.world, group)
-            caption.names = _Names(self, moment)
+            caption = held[1] if held is not None and self._as_told(held[0], moment) else None
+            if caption is None:
+                caption = self._simulation.caption(moment.world, group)
+                caption.names = _Names(self, moment)
             self._captions[group.name] = held = (moment.world, caption)
         held[1].names.moment = moment
         return held[1]
+
+    def _as_told(self, world: Any, moment: Moment) -> bool:
+        """True where a caption of an earlier world holds for the present one."""
+        return self.host is None and same_values(world, moment.world)
 
 
 class _Names:

@@ -241,8 +241,8 @@ class MatrixGameCaption(Caption):
 
     def _known_role(self, seat: Seat) -> int | None:
         """Which player of the game the seat is; None where every round may change it."""
-        world, table = self.world, self.table
-        if table.ndim == 3 and np.array_equal(table[1], table[0].T):
+        world = self.world
+        if self._symmetric:
             return 0
         if world.pairs == "fixed":
             return int(self._fixed_roles[seat.slot])
@@ -255,6 +255,11 @@ class MatrixGameCaption(Caption):
         if world.pairs == "neighbours" and world.graph is not None and not world.graph.complete:
             return int(seat.slot > int(world.graph.table[seat.slot, 0]))
         return int(seat.slot != 0)
+
+    @functools.cached_property
+    def _symmetric(self) -> bool:
+        table = self.table
+        return table.ndim == 3 and np.array_equal(table[1], table[0].T)
 
     @functools.cached_property
     def _fixed_roles(self) -> np.ndarray:

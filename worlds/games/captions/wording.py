@@ -1,5 +1,6 @@
 """Small things that all captions of games share: numbers, units, and orders by seat."""
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -45,9 +46,13 @@ def ordered(items: Sequence[Item], framing: Framing, seat: Seat, topic: str) -> 
         return tuple(items)
     if framing.option_order == "reversed":
         return tuple(items)[::-1]
-    left, mixed = list(items), []
-    digest = hashlib.blake2b(f"{topic}/{seat.group}/{seat.uid}".encode()).digest()
-    number = int.from_bytes(digest)
+    return tuple(items[place] for place in _shuffled(len(items), topic, seat.group, seat.uid))
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _shuffled(count: int, topic: str, group: str, uid: int) -> tuple[int, ...]:
+    left, mixed = list(range(count)), []
+    number = int.from_bytes(hashlib.blake2b(f"{topic}/{group}/{uid}".encode()).digest())
     while left:
         number, place = divmod(number, len(left))
         mixed.append(left.pop(place))

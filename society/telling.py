@@ -1,0 +1,56 @@
+"""What is told again and again: rows of what is seen, and rules that stay as they are."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from worlds.captions import Caption
+from worlds.types import Seat
+
+__all__ = ["RulesBook", "rows_of", "same_values"]
+
+
+def rows_of(tree: Any) -> Callable[[int], Any]:
+    """Take one slot's row of a pytree of arrays, many times, flattening it once."""
+    leaves, shape = jax.tree.flatten(tree)
+    arrays = [np.asarray(leaf) for leaf in leaves]
+    return lambda slot: shape.unflatten([array[slot] for array in arrays])
+
+
+def same_values(one: Any, other: Any) -> bool:
+    """True where two pytrees of host arrays hold the same."""
+    if one is other:
+        return True
+    (first, shape), (second, other_shape) = jax.tree.flatten(one), jax.tree.flatten(other)
+    return shape == other_shape and all(
+        a is b or np.array_equal(a, b) for a, b in zip(first, second, strict=True)
+    )
+
+
+class RulesBook:
+    """The rules that each seat has been told, while neither world nor people change."""
+
+    def __init__(self) -> None:
+        """Nothing has been told."""
+        self._told: dict[int, tuple[Caption, Seat, str]] = {}
+        self._uids: np.ndarray | None = None
+
+    def rules(self, caption: Caption, seat: Seat, uids: np.ndarray) -> str:
+        """The rules as a prompt shows them.
+
+        Args:
+          caption: of the present world. seat: who reads.
+          uids: [N] of everybody; where somebody else has come, names may have changed.
+        """
+        if uids is not self._uids:
+            if self._uids is None or not np.array_equal(uids, self._uids):
+                self._told.clear()
+            self._uids = uids
+        held = self._told.get(seat.slot)
+        if held is not None and held[0] is caption and held[1] == seat:
+            return held[2]
+        text = caption.framing.spaced(caption.rules(seat))
+        self._told[seat.slot] = (caption, seat, text)
+        return text
