@@ -21,7 +21,7 @@ from society.graphs import build_graph, edit
 from society.graphs.attachment import AttachRule
 from society.graphs.rewiring import RewireRule, Situation
 from society.hosted import HostCaption, Hosted, hosted
-from society.interventions import AddTies, CutTies, Rewire, Scheduled, ticks_of
+from society.interventions import Scheduled, ticks_of
 from society.newborns import check_births, ticks_that_fit
 from society.newcomers import make_attach
 from society.plan import Plan
@@ -29,6 +29,7 @@ from society.population import Group, Population
 from society.recording import check_record, columns_of
 from society.scenario import Scenario
 from society.surveys import Survey, make_surveys
+from society.ties import TIE_CHANGES, attaches, check_ties, make_rewiring, ties_change
 from society.transmission import Copy
 from worlds.captions import Caption, Framing
 from worlds.policy import ArrayPolicy, TextPolicy
@@ -39,7 +40,6 @@ from worlds.types import Graph
 __all__ = ["Simulation", "build", "roots", "situation_of"]
 
 CHUNK_BYTES = 64 * 2**20
-_TIE_CHANGES = (CutTies, AddTies, Rewire)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -131,10 +131,10 @@ def build(scenario: Scenario) -> Simulation:
         plan = dataclasses.replace(plan, talk_turns=talk_turns)
     rewiring = make_rewiring(scenario, world)
     interventions = make_interventions(scenario, plan, world, population, mail_channels)
-    dynamic = _ties_change(rewiring, interventions) or _attaches(scenario)
+    dynamic = ties_change(rewiring, interventions) or attaches(scenario)
     graphs = make_graphs(scenario, single, dynamic=dynamic)
     seen = as_arrays(with_graph(world, graphs[0]))
-    _check_ties(scenario, plan, population, seen, rewiring, interventions)
+    check_ties(scenario, plan, population, seen, rewiring, interventions)
     _check_policies(scenario, population, seen)
     population = seat_archetypes(population, seen)
     selection = make_selection(scenario, world)
@@ -297,72 +297,6 @@ def with_graph(world: Any, graph: Graph) -> Any:
     return dataclasses.replace(world, graph=graph) if "graph" in fields else world
 
 
-def _check_ties(
-    scenario: Scenario,
-    plan: Plan,
-    population: Population,
-    world: Any,
-    rewiring: RewireRule | None,
-    interventions: Sequence[Scheduled],
-) -> None:
-    """Refuse changes of ties that the world, or newcomers without ties, could not follow."""
-    if getattr(world, "ties_are_seats", False):
-        message = (
-            "ties would change while each is a seat of a match under way; "
-            "set world.actions: same, or change ties only where episodes have one step"
-        )
-        if rewiring is not None and plan.horizon != 1:
-            raise scenario.error("graph.rewire", message)
-        for event in interventions:
-            inside = [tick for tick in event.ticks if tick % (plan.horizon or plan.total)]
-            if isinstance(event.what, (CutTies, AddTies, Rewire)) and (plan.steps or inside):
-                raise scenario.error(f"interventions.{event.name}", message)
-    selection = scenario.selection
-    spare = any(group.size > group.count for group in population.groups)
-    moves = selection is not None and selection.params.get("among") == "population"
-    if (
-        spare
-        and moves
-        and not _attaches(scenario)
-        and scenario.graph is not None
-        and scenario.graph.rule.use != "complete"
-    ):
-        raise scenario.error(
-            "selection.among",
-            "newcomers would take spare slots, which have no ties on this graph; "
-            "say how they get some with graph.attach (random, preferential, parents_neighbours), "
-            "leave capacity out, choose among: group, or graph: complete",
-        )
-
-
-def _ties_change(rewiring: RewireRule | None, interventions: Sequence[Scheduled]) -> bool:
-    """True where rewiring or an intervention changes the graph during the run."""
-    return rewiring is not None or any(
-        isinstance(event.what, _TIE_CHANGES) for event in interventions
-    )
-
-
-def _attaches(scenario: Scenario) -> bool:
-    """True where newcomers of a generation get ties of their own."""
-    return scenario.graph is not None and scenario.graph.attach is not None
-
-
-def make_rewiring(scenario: Scenario, world: Any) -> RewireRule | None:
-    """The rule by which ties change between steps, or None."""
-    spec = scenario.graph.rewire if scenario.graph is not None else None
-    if spec is None:
-        return None
-    with scenario.locating("graph.rewire"):
-        rule = spec.build()
-        knows = hasattr(world, "defected") and getattr(world, "cooperates", True)
-        if "defected" in rule.reads and not knows:
-            raise ValueError(
-                f"{spec.use} must know who defected, and world {scenario.world.use!r} does not "
-                "say; use a world with cooperation, or rewire: random"
-            )
-        return rule
-
-
 def situation_of(simulation: Simulation, carry: Carry) -> Situation:
     """What rewiring may look at, between two ticks of one replicate."""
     world = placed(carry)
@@ -418,7 +352,7 @@ def make_interventions(
             what.check(as_arrays(world), population, tuple(mail_channels))
             graph = scenario.graph
             complete = graph is None or graph.rule.use == "complete"
-            if complete and isinstance(what, _TIE_CHANGES):
+            if complete and isinstance(what, TIE_CHANGES):
                 raise ValueError(
                     f"{spec.component.use} changes ties, but everybody is tied to everybody; "
                     "give the scenario a graph other than complete"

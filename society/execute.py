@@ -8,32 +8,29 @@ thread; minds ask at the desk in between.
 import asyncio
 import dataclasses
 import time
-import zlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from society import learning
-from society.archetypes import next_refresh, refresh
-from society.build import Simulation, situation_of
+from society.archetypes import refresh
+from society.between import Between
+from society.build import Simulation
 from society.carry import Carry, placed
 from society.checkpoint import newest_sound, restore_tree, save_tree, write_checkpoint
 from society.collector import calm_collector
 from society.desk import Desk
 from society.history import History, split
 from society.hosted import events, with_actions
-from society.interventions import Scene, Scheduled, choose_slots
 from society.journal import Journal
-from society.journal_rows import StoredEvent
-from society.machine import Machine, stack, unstack
+from society.machine import Machine, unstack
 from society.newborns import events_of
 from society.plan import Place
 from society.recorder import RunFolder
-from society.recording import frame_ticks, keeps_lineage, next_frame, restored_sums, write_frame
+from society.recording import restored_sums
 from society.selection.pairs import births_among
 from society.speakers import Moment, Speakers
 from society.surveys import due, take
@@ -83,7 +80,9 @@ class Execution:
         self.machine = Machine(self.simulation)
         record = self.simulation.scenario.record
         self.history = History(self.machine, self.journal, record.every, record.fields)
-        self._keeps_lineage = keeps_lineage(record.fields, record.every)
+        self.between = Between(
+            self.simulation, self.machine, self.journal, self.folder.path, self.checkpoints
+        )
         self.total = self.simulation.plan.total
         self.done: dict[int, int] = {}
         self.speakers: dict[int, Speakers] = {}
@@ -109,9 +108,9 @@ class Execution:
             tick, carries, _ = self._restore("replicates", carries)
         size = 16
         while tick < self.total:
-            self._film_all(tick, carries)
-            carries = self._intervene_all(tick, carries)
-            ticks = min(size, self._next_need(tick) - tick, self.simulation.engine.capacity)
+            self.between.film_all(tick, carries)
+            carries = self.between.intervene_all(tick, carries)
+            ticks = min(size, self.between.next_need(tick) - tick, self.simulation.engine.capacity)
             began = time.monotonic()
             carries, chunks = self.machine.advance(carries, ticks)
             for replicate, chunk in enumerate(split(chunks, replicates)):
@@ -126,8 +125,8 @@ class Execution:
             late = self._late()
             self._save("replicates", tick, carries, None, force=late)
             self._stop_if(late and tick < self.total)
-        self._film_all(self.total, carries)
-        carries = self._intervene_all(self.total, carries)
+        self.between.film_all(self.total, carries)
+        carries = self.between.intervene_all(self.total, carries)
         host = jax.device_get(carries)
         return [unstack(host, index) for index in range(replicates)]
 
@@ -136,40 +135,6 @@ class Execution:
         if time.monotonic() - self._flushed > FLUSH_EVERY_S:
             self.journal.flush()
             self._flushed = time.monotonic()
-
-    def _next_need(self, tick: int) -> int:
-        """The next tick at which the host has something to do."""
-        happenings = (*self.simulation.interventions, *self.simulation.surveys)
-        needs = [t for event in happenings for t in event.ticks if t > tick]
-        needs += learning.reads_boundaries(self.simulation.parts, tick)
-        needs += next_refresh(self.simulation.population, self.simulation.plan, tick)
-        needs += next_frame(self.simulation.scenario.record.frames_every, tick)
-        rewire = self.simulation.rewiring
-        if rewire is not None:
-            needs.append((tick // rewire.every + 1) * rewire.every)
-        return min([*needs, self.total])
-
-    def _intervene_all(self, tick: int, carries: Carry) -> Carry:
-        if not self._happens(tick):
-            return carries
-        replicates = len(self.simulation.seeds)
-        host = jax.device_get(carries)
-        changed = []
-        for index in range(replicates):
-            carry = self._rewire(index, tick, unstack(host, index))
-            carry = self._renew_early(index, tick, carry)
-            changed.append(self._intervene(index, tick, carry, None))
-        return stack(changed)
-
-    def _renew_early(self, index: int, tick: int, carry: Carry) -> Carry:
-        """Select before an intervention that meets the generation which begins."""
-        begins = tick and tick < self.total and not tick % self.simulation.plan.ticks_per_generation
-        if not (begins and self.simulation.engine.selects and self._events(tick)):
-            return carry
-        carry, _, rows = self.machine.renew(carry)
-        if self._keeps_lineage:
-            self._note_births(index, self.simulation.plan.generation(tick), np.asarray(rows))
-        return carry
 
     # ---- with language ----------------------------------------------------------------
 
@@ -199,11 +164,11 @@ class Execution:
             if state:
                 speakers.restore(state)
         while tick < self.total:
-            self._film(index, tick, carry)
-            carry = self._rewire(index, tick, carry)
+            self.between.film(index, tick, carry)
+            carry = self.between.rewire(index, tick, carry)
             carry = await self._generation_begins(index, tick, carry, speakers)
             await self._survey(index, tick, carry, speakers)
-            carry = self._intervene(index, tick, carry, speakers)
+            carry = self.between.intervene(index, tick, carry, speakers)
             carry, ticks = await self._some_ticks(index, tick, carry, speakers)
             tick += ticks
             self._report_replicate(index, tick, carry)
@@ -211,10 +176,10 @@ class Execution:
             ended = tick % self.simulation.plan.ticks_per_generation == 0
             self._save(f"replicate-{index}", tick, carry, speakers, force=ended or late)
             self._stop_if(late and tick < self.total)
-        self._film(index, tick, carry)
-        carry = self._rewire(index, tick, carry)
+        self.between.film(index, tick, carry)
+        carry = self.between.rewire(index, tick, carry)
         await self._survey(index, tick, carry, speakers)
-        return self._intervene(index, tick, carry, speakers)
+        return self.between.intervene(index, tick, carry, speakers)
 
     async def _generation_begins(
         self, index: int, tick: int, carry: Carry, speakers: Speakers
@@ -226,6 +191,7 @@ class Execution:
         elif self.simulation.engine.selects:
             before = np.asarray(carry.uid)
             carry, births, rows = await self._on_device(self.machine.renew, carry)
+            carry = self.between.attach(index, tick, carry, births)
             num = self.simulation.population.num_slots
             real = np.asarray(births_among(births, num))
             child, parent = np.asarray(births.child), np.asarray(births.parent)
@@ -236,7 +202,7 @@ class Execution:
                 if int(child[i]) in text
             ]
             generation = self.simulation.plan.generation(tick)
-            self._note_births(index, generation, np.asarray(rows))
+            self.between.note_births(index, generation, np.asarray(rows))
             await speakers.succeed(generation, self._moment(carry), sorted(pairs), before)
         self.journal.flush()
         return carry
@@ -285,7 +251,7 @@ class Execution:
         if plan.horizon is not None:
             waits.append(plan.horizon - step)
         waits.append(plan.next_generation(tick) - tick)
-        waits.append(self._next_need(tick) - tick)
+        waits.append(self.between.next_need(tick) - tick)
         return min([*waits, engine.capacity])
 
     async def _host_turns(
@@ -383,80 +349,16 @@ class Execution:
         groups = self.simulation.population.text_groups
         return {slot for group in groups for slot in range(group.start, group.stop)}
 
-    # ---- interventions ----------------------------------------------------------------
-
-    # Between two ticks: ties are rewired after what was seen, then a generation that begins is
-    # selected, then interventions happen to those who are there.
-
-    def _happens(self, tick: int) -> bool:
-        return self._rewires(tick) or bool(self._events(tick))
-
-    def _rewires(self, tick: int) -> bool:
-        rewire = self.simulation.rewiring
-        return rewire is not None and tick > 0 and tick % rewire.every == 0
-
-    def _events(self, tick: int) -> list[Scheduled]:
-        return [event for event in self.simulation.interventions if tick in event.ticks]
-
-    def _intervene(self, index: int, tick: int, carry: Carry, speakers: Speakers | None) -> Carry:
-        events = self._events(tick)
-        if not events:
-            return carry
-        carry = jax.tree.map(jnp.asarray, carry)
-        population = self.simulation.population
-        seed = self.simulation.seeds[index]
-        place = (int(carry.generation), int(carry.episode), int(carry.step), 0)
-        rows = []
-        for event in events:
-            rng = np.random.default_rng([seed, zlib.crc32(event.name.encode()), tick])
-            slots = choose_slots(event.who, population, carry, rng)
-            scene = Scene(carry, population, slots, rng, speakers.mail if speakers else None)
-            carry = event.what.apply(scene)
-            data = {"name": event.name, "tick": tick, "slots": slots.tolist()}
-            rows.append(StoredEvent(index, *place, "intervention", -1, len(rows), data))
-        self.journal.add_events(rows)
-        return carry._replace(graph=jax.tree.map(jnp.asarray, carry.graph))
-
-    def _rewire(self, index: int, tick: int, carry: Carry) -> Carry:
-        if not self._rewires(tick):
-            return carry
-        rewire = self.simulation.rewiring
-        assert rewire is not None
-        carry = jax.tree.map(jnp.asarray, carry)
-        rng = np.random.default_rng([self.simulation.seeds[index], 0x726577, tick])
-        graph = jax.tree.map(np.asarray, carry.graph)
-        situation = situation_of(self.simulation, carry)
-        graph = rewire.apply(graph, rng, situation)
-        return carry._replace(graph=jax.tree.map(jnp.asarray, graph))
-
     # ---- recording --------------------------------------------------------------------
 
     def _record(self, replicate: int, chunk: Any, ticks: int) -> None:
         self.history.write(replicate, chunk, ticks)
         if self.simulation.world.births:
             self.journal.add_events(events_of(replicate, chunk.lives, np.asarray(chunk.clock)))
-        if self._keeps_lineage and not self.simulation.has_language:
+        if self.between.keeps_lineage and not self.simulation.has_language:
             first = int(chunk.clock[0, 0])
             for offset, births in enumerate(chunk.births):
-                self._note_births(replicate, first + offset, births)
-
-    def _film_all(self, tick: int, carries: Carry) -> None:
-        if frame_ticks(self.simulation.scenario.record.frames_every, tick, self.total):
-            host = jax.device_get(carries)
-            for index in range(len(self.simulation.seeds)):
-                self._film(index, tick, unstack(host, index))
-
-    def _film(self, index: int, tick: int, carry: Carry) -> None:
-        """Draw the state before a tick; a replay draws nothing."""
-        every = self.simulation.scenario.record.frames_every
-        if self.checkpoints and frame_ticks(every, tick, self.total):
-            write_frame(self.folder.path, index, tick, carry)
-
-    def _note_births(self, replicate: int, generation: int, rows: np.ndarray) -> None:
-        born = [row for row in rows.tolist() if row[0] >= 0]
-        if born:
-            event = StoredEvent(replicate, generation, 0, 0, 0, "births", -1, 0, born)
-            self.journal.add_events([event])
+                self.between.note_births(replicate, first + offset, births)
 
     def lineage(self, replicate: int) -> list[tuple[int, int, int, int, int]]:
         """(uid, parent uid, generation, step, slot) of everybody born in a replicate."""

@@ -165,6 +165,9 @@ class GraphSpec(Beside):
     rewire: Annotated[Component, Of("rewire")] | None = Field(
         None, description="how ties change during the run"
     )
+    attach: Annotated[Component, Of("attach")] | None = Field(
+        None, description="how newcomers of a generation get ties; their slot's when left out"
+    )
 
     @property
     def rule(self) -> Component:
