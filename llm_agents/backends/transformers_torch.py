@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import hashlib
 import importlib
 import importlib.util
 import random
@@ -18,7 +17,7 @@ from llm_agents.backends.base import (
     Response,
     Usage,
 )
-from llm_agents.backends.vllm_guards import MissingModelError, find_model
+from llm_agents.backends.vllm_guards import MissingModelError, find_model, fingerprint_of
 from llm_agents.choice import Scores, TokenTree, score_exactly
 from llm_agents.choice_forms import check_schema, checked
 from worlds.registry import component
@@ -64,15 +63,8 @@ class Transformers(Backend):
 
     @property
     def fingerprint(self) -> str:
-        """The model's name and the hash of its weights, and the type of its numbers."""
-        engine = self._state.get("engine")
-        weights = f" {engine.weights}" if engine else ""
-        return f"transformers {self.model}{weights} {self.dtype}"
-
-    async def identify(self) -> str:
-        """Load the model."""
-        await asyncio.to_thread(self._engine)
-        return self.fingerprint
+        """The model's name, the hash of its files, and the type of its numbers."""
+        return f"transformers {fingerprint_of(self.model)} {self.dtype}"
 
     async def generate(self, requests: Sequence[Request]) -> list[Response]:
         """Answer with free text, in left-padded batches of rows of similar length."""
@@ -181,7 +173,6 @@ class _Engine:
             raise ValueError(f"{told.model} has no chat template; choose a model made for chats")
         self.model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
         self.model = self.model.to(self.device).eval()
-        self.weights = weights_hash(self.model.state_dict())
         config = self.model.config.get_text_config()
         self.longest = int(getattr(config, "max_position_embeddings", 0) or 2**20)
         self.ends = _ends(self.tokenizer, self.model)
@@ -307,15 +298,6 @@ class _Engine:
             self.torch.tensor(tokens, device=self.device),
             self.torch.tensor(mask, device=self.device),
         )
-
-
-def weights_hash(state: Mapping[str, Any]) -> str:
-    """Twelve hex digits that belong to the weights, whatever file they came from."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(state.items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().float().cpu().numpy().tobytes())
-    return digest.hexdigest()[:12]
 
 
 def _ends(tokenizer: Any, model: Any) -> frozenset[int]:

@@ -23,6 +23,7 @@ from llm_agents.backends.vllm_guards import (
     engine_arguments,
     environment,
     find_model,
+    fingerprint_of,
     on_cpu,
 )
 from llm_agents.choice import Scores, TokenTree, score_exactly
@@ -73,8 +74,8 @@ class VLLM(Backend):
 
     @property
     def fingerprint(self) -> str:
-        """The model's name and the type of its numbers."""
-        return f"vllm {self.model} {self.dtype}"
+        """The model's name, the hash of its files, and the type of its numbers."""
+        return f"vllm {fingerprint_of(self.model)} {self.dtype}"
 
     async def generate(self, requests: Sequence[Request]) -> list[Response]:
         """Answer with free text, all requests in one batch."""

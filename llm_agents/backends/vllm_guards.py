@@ -7,6 +7,8 @@ not help). The console script looks for a distribution called ``vllm`` and dies 
 (the module is started instead). Nothing is reported to anybody.
 """
 
+import contextlib
+import functools
 import importlib.metadata
 import importlib.util
 import json
@@ -14,7 +16,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["MissingModelError", "engine_arguments", "environment", "find_model", "flags", "on_cpu"]
+__all__ = [
+    "MissingModelError",
+    "engine_arguments",
+    "environment",
+    "find_model",
+    "fingerprint_of",
+    "flags",
+    "on_cpu",
+]
 
 TINY = "society-tiny"
 _MISSING = (
@@ -65,6 +75,18 @@ def find_model(model: str) -> str:
         return str(path)
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise MissingModelError(f"there is no folder {model}")
+    return model
+
+
+@functools.lru_cache(maxsize=16)
+def fingerprint_of(model: str) -> str:
+    """A model's name and, where its files are here, the hash of what they hold."""
+    from llm_agents.llama.files import files_hash
+
+    with contextlib.suppress(MissingModelError, FileNotFoundError):
+        folder = Path(find_model(model))
+        if folder.is_dir():
+            return f"{folder.name} {files_hash(folder)}"
     return model
 
 
