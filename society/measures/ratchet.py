@@ -34,13 +34,13 @@ class Ratchet(Measure):
         name = self.of or "fitness"
         if name not in record.generations and not self.of:
             name = record.world.fitness
-        if name not in record.generations:
+        if self.of and name not in record.generations:
             known = sorted(key for key in record.generations if "/" not in key)
             raise ValueError(
                 f"measure ratchet: {name!r} is no result of generations here; "
                 f"possible: {', '.join(known) or 'none'}"
             )
-        values = np.asarray(record.generations[name], np.float64)
+        values = np.asarray(record.generations.get(name, np.zeros(0)), np.float64)
         return {f"ratchet_{key}": value for key, value in ratchet_of(values).items()}
 
 
