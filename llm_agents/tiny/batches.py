@@ -90,7 +90,7 @@ def drill(vocabulary: int, first: int, rng: np.random.Generator) -> Batch:
     where = np.zeros((DRILL_ROWS, TARGETS), np.int32)
     weight = np.zeros((DRILL_ROWS, TARGETS), np.float32)
     for row in range(DRILL_ROWS):
-        period = int(rng.integers(6, DRILL_LENGTH // 2))
+        period = int(rng.integers(4, DRILL_LENGTH // 4))
         tokens[row] = np.resize(tokens[row, :period], DRILL_LENGTH)
         places = np.arange(period, DRILL_LENGTH - 1)[:TARGETS]
         where[row, : len(places)] = places

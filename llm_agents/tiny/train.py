@@ -45,7 +45,7 @@ CONFIG = Config(
 )
 CHECKPOINT_EVERY_S = 120.0
 LOG_EVERY = 10
-DRILLS_UNTIL, DRILL_SHARE = 800, 0.4
+DRILLS_UNTIL, DRILLS_EARLY, DRILLS_LATE = 620, 0.85, 0.1
 FIRST_WORD = 5  # tokens below it are control tokens
 
 
@@ -135,8 +135,10 @@ def _train(options: argparse.Namespace, encoded: list[Encoded]) -> None:
         student, loss, answer = learn(student, batch, rate_at(progress, step))
         step += 1
         clock.tokens += batch.tokens.size
-        lessons_seen = batch.tokens.shape[1] != DRILL_LENGTH
-        if step % LOG_EVERY == 0 and lessons_seen:
+        drilled = batch.tokens.shape[1] == DRILL_LENGTH
+        if drilled and step % LOG_EVERY == 0:
+            print(f"step {step}, drill {float(loss):.3f}", flush=True)
+        elif step % LOG_EVERY == 0:
             row = {"step": step, "tokens": clock.tokens, "s": round(clock.elapsed_s, 1),
                    "loss": round(float(loss), 4), "answer": round(float(answer), 4)}  # fmt: skip
             print(json.dumps(row), file=log, flush=True)
@@ -174,7 +176,7 @@ def _course(encoded: list[Encoded], seed: int, step: int) -> Iterator[Batch]:
     taught = itertools.islice(_for_ever(encoded, seed), step, None)
     for number in itertools.count(step):
         rng = np.random.default_rng([seed, number])
-        if number < DRILLS_UNTIL and rng.random() < DRILL_SHARE:
+        if rng.random() < (DRILLS_EARLY if number < DRILLS_UNTIL else DRILLS_LATE):
             yield drill(CONFIG.vocab_size, FIRST_WORD, rng)
         else:
             yield next(taught)

@@ -1,0 +1,77 @@
+"""The backend `local` with society-tiny: requests, decoded tokens and choices a second.
+
+    python benchmarks/local.py [--rows 64] [--prompt 150] [--new 40] [--repeats 5]
+
+Prompts are random words of the given number of tokens; answers are held to the given number of
+tokens (their end is not allowed), so nothing depends on what the model was taught. Times are
+taken after a warm-up that compiles; medians, and the spread between the first and third quartile.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import time
+
+import jax
+import numpy as np
+
+from llm_agents.backends.local import model_folder
+from llm_agents.choice import Tokens, TokenTree
+from llm_agents.llama.engine import Engine, Task
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="society-tiny")
+    parser.add_argument("--rows", type=int, default=64)
+    parser.add_argument("--prompt", type=int, default=150)
+    parser.add_argument("--new", type=int, default=40)
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    engine = Engine(model_folder(options.model))
+    engine.ends = np.array([-1], np.int32)
+    size = sum(leaf.size for leaf in jax.tree.leaves(engine.weights))
+    print(f"jax {jax.__version__}, {jax.devices()[0].platform}, {os.cpu_count()} cores, ", end="")
+    print(f"Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}")
+    print(f"{options.model}: {size / 1e6:.2f} M parameters, {options.rows} rows, ", end="")
+    print(f"{options.prompt} prompt and {options.new} new tokens\n")
+    prompts = np.random.default_rng(0).integers(5, 300, (options.rows, options.prompt)).tolist()
+    whole = timed(lambda: answers(engine, prompts, options.new), options.repeats)
+    first = timed(lambda: answers(engine, prompts, 1), options.repeats)
+    trees = [TokenTree(Tokens(tuple(prompt), ((5,), (6,)))) for prompt in prompts]
+    chosen = timed(lambda: engine.score(trees), options.repeats)
+    decoding = [long - statistics.median(first) for long in whole]
+    report("requests/s", options.rows, whole)
+    report("decoded tokens/s", options.rows * (options.new - 1), decoding)
+    report("prompt tokens/s", options.rows * options.prompt, first)
+    report("choices/s (2 options)", options.rows, chosen)
+
+
+def answers(engine: Engine, prompts: list[list[int]], new: int) -> None:
+    tasks = [
+        Task(tuple(prompt), room=new, seed=row, temperature=0.8)
+        for row, prompt in enumerate(prompts)
+    ]
+    said = engine.generate(tasks)
+    assert all(len(one.tokens) == new for one in said)
+
+
+def timed(work, repeats: int) -> list[float]:
+    work()
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return times
+
+
+def report(name: str, amount: int, times: list[float]) -> None:
+    rates = sorted(amount / max(took, 1e-9) for took in times)
+    low, _, high = statistics.quantiles(rates, n=4)
+    print(f"{name:24}{statistics.median(rates):10,.0f}   ({low:,.0f} to {high:,.0f})")
+
+
+if __name__ == "__main__":
+    main()
