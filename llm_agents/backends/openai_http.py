@@ -319,6 +319,7 @@ class OpenAIHTTP(Backend):
                 await self._learn(server)
                 said = payload(request, server.model, server.dialect, way=way, lead=lead)
                 body, response = await self._post(server, said)
+                response = _continued(response, said["messages"][-1])
             except _Failed as failure:
                 response = Response(error=failure.error, model=server.model)
         usage = self._priced(response.usage)
@@ -424,6 +425,13 @@ def _refuses(response: Response) -> bool:
         and response.error.kind == "rejected"
         and any(f"HTTP {status}" in response.error.message for status in (400, 422, 501))
     )
+
+
+def _continued(response: Response, last: Mapping[str, str]) -> Response:
+    """The response without the beginning that was given, which some servers repeat."""
+    if last["role"] == "assistant" and response.text.startswith(last["content"]):
+        return dataclasses.replace(response, text=response.text[len(last["content"]) :])
+    return response
 
 
 def _named(response: Response, request: Request, way: str, json_answer: bool) -> Response:

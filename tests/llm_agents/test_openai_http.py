@@ -333,6 +333,13 @@ def test_a_structured_choice_stands_on_the_boundary_after_the_lead(owner, key, e
     assert responses[0].text == "F"
 
 
+def test_a_server_that_repeats_the_beginning_is_understood():
+    models = {"data": [{"id": "tiny", "owned_by": "llamacpp"}]}
+    asked = [request(prefill="I give")]
+    (response,), _, _ = ask(reply(completion("I give 4 units.")), requests=asked, models=models)
+    assert response.text == " 4 units."
+
+
 def test_a_regular_expression_follows_where_structured_choices_fail():
     refused = status(400, {"error": {"message": "unknown parameter"}})
     response, server = choose(refused, refused, reply(completion("F")), models=VLLM)
