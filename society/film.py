@@ -70,7 +70,7 @@ def draw_curves(series: dict[str, np.ndarray], path: str | Path) -> None:
     plt = _pyplot()
     panels = {
         "population": ("population",),
-        "births and deaths (mean of 50 steps)": ("born", "died", "refused"),
+        "births and deaths a step": ("born", "died"),
         "energy a step": ("energy_sun", "energy_eaten", "energy_spent", "energy_faded"),
         "energy stored": ("energy_stored",),
         "bodies that speak, attack": ("speaking", "attacking"),
@@ -104,11 +104,11 @@ def draw_tree(pedigree: Pedigree, path: str | Path, most: int = 4000) -> None:
     height = _layout(pedigree)
     parent, lives = pedigree.row_of(pedigree.parent), pedigree.ancestors_of_living()
     until = np.where(pedigree.alive, end, pedigree.died)
-    founders = {uid: n for n, uid in enumerate(dict.fromkeys(pedigree.founder()[lives].tolist()))}
+    line = _lines(pedigree, end)
+    colours = {name: n for n, name in enumerate(dict.fromkeys(line[lives].tolist()))}
     figure, axis = plt.subplots(figsize=(11, 8), facecolor=_PAPER)
     for row in sorted(range(len(pedigree)), key=lambda row: bool(lives[row])):
-        founder = int(pedigree.founder()[row]) if lives[row] else -1
-        colour = _COLOURS[founders[founder] % len(_COLOURS)] if lives[row] else "#c9c5bc"
+        colour = _COLOURS[colours[line[row]] % len(_COLOURS)] if lives[row] else "#c9c5bc"
         wide = 1.0 if lives[row] else 0.5
         axis.plot([pedigree.born[row], until[row]], [height[row]] * 2, color=colour, lw=wide)
         if parent[row] >= 0:
@@ -164,6 +164,24 @@ def _layout(pedigree: Pedigree) -> np.ndarray:
     return height
 
 
+def _lines(pedigree: Pedigree, end: int) -> np.ndarray:
+    """[B] row of each one's ancestor who was born last before two thirds of the time."""
+    parent, line = pedigree.row_of(pedigree.parent), np.arange(len(pedigree))
+    trunk = line.copy()
+    for row in range(len(pedigree)):
+        if pedigree.born[row] > 2 * end / 3 and parent[row] >= 0:
+            line[row] = line[parent[row]]
+    lives = pedigree.ancestors_of_living()
+    heirs = {int(name) for name in line[lives & pedigree.alive]}
+    for row in range(len(pedigree) - 1, -1, -1):  # the trunk takes the colour of one heir
+        if int(line[row]) not in heirs and lives[row]:
+            below = [r for r in np.flatnonzero(parent == row) if lives[r]]
+            trunk[row] = trunk[below[0]] if below else line[row]
+        else:
+            trunk[row] = line[row]
+    return trunk
+
+
 def _walk(children: dict[int, list[int]]) -> Iterator[int]:
     """Rows from the top down: the last child's line lies next to its parent's."""
     stack = list(reversed(children.get(-1, [])))
@@ -176,7 +194,8 @@ def _walk(children: dict[int, list[int]]) -> Iterator[int]:
 def _smooth(values: np.ndarray, window: int = 50) -> np.ndarray:
     if len(values) < window:
         return values
-    return np.convolve(values, np.ones(window) / window, mode="same")
+    ones = np.ones(window)
+    return np.convolve(values, ones, "same") / np.convolve(np.ones(len(values)), ones, "same")
 
 
 def _pyplot() -> Any:

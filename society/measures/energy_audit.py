@@ -37,7 +37,7 @@ class EnergyAudit(Measure):
 
     ``energy.NAME`` is the sum of each flow over the run; ``audit_error`` is what is missing
     (stored before + sun - faded - spent - fought - stored now), summed over episodes,
-    relative to all that came in or was there. Sums on the device are compensated, so what
+    relative to all that came in or was there, to six places. Sums on the device are compensated, so what
     is left is the rounding of the world's own arithmetic.
     Source: Kahan (1965), doi:10.1145/363707.363723.
     """
@@ -76,7 +76,7 @@ class EnergyAudit(Measure):
         missing = float(acc.gap) + abs(float(_missing(acc)))
         scale = max(float(acc.first) + float(totals[0]), 1e-30)
         found = {f"energy.{name}": float(total) for name, total in zip(_FLOWS, totals, strict=True)}
-        return {**found, "audit_error": missing / scale}
+        return {**found, "audit_error": round(missing / scale, 6)}
 
 
 def _missing(acc: _Books) -> Any:
