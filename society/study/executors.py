@@ -207,6 +207,8 @@ def ray(jobs: Sequence[Job], settings: Settings) -> Iterator[Outcome]:
     A run whose worker is killed is tried again by Ray and goes on from its checkpoint; on a
     cluster the study's folder must be on a disk that all machines share.
     """
+    # Read by Ray when it is imported: a busy machine takes longer than the default 30 s.
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
     try:
         import ray as cluster
     except ImportError:
@@ -222,19 +224,20 @@ def ray(jobs: Sequence[Job], settings: Settings) -> Iterator[Outcome]:
         kept = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
         variables = {name: os.environ[name] for name in kept if name in os.environ}
         variables["PYTHONPATH"] = _python_path()
-        os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # a busy machine is slow
         own |= {"log_to_driver": False, "runtime_env": {"env_vars": variables}}
         cluster.init(**(own | dict(settings.options)))
     task = cluster.remote(num_cpus=1, max_retries=settings.retries)(make_run)
     waiting = {task.remote(job.plain()): job for job in jobs}
     try:
-        while waiting:
-            ready, _ = cluster.wait(list(waiting), num_returns=1)
-            job = waiting.pop(ready[0])
-            try:
-                yield cluster.get(ready[0])
-            except cluster.exceptions.RayError as error:
-                yield _lost(job, error)
+        # Ray tells of dead workers on stdout, which belongs to the result.
+        with contextlib.redirect_stdout(sys.stderr):
+            while waiting:
+                ready, _ = cluster.wait(list(waiting), num_returns=1)
+                job = waiting.pop(ready[0])
+                try:
+                    yield cluster.get(ready[0])
+                except cluster.exceptions.RayError as error:
+                    yield _lost(job, error)
     finally:
         if started:
             cluster.shutdown()

@@ -230,18 +230,20 @@ def test_ray_tries_the_run_of_a_killed_worker_again(tmp_path):
         text=True,
     )
     runs = tmp_path / "studies" / "long" / "runs"
-    holder = None
+    lock, holder = None, None
     while holder is None:
         assert study.poll() is None, study.communicate()
-        locks = [path for path in runs.glob("*/lock") if path.read_text().startswith("{")]
-        holder = json.loads(locks[0].read_text())["pid"] if locks else None
+        for lock in runs.glob("*/lock"):
+            text = lock.read_text()
+            holder = json.loads(text)["pid"] if text.endswith("}") else None
         time.sleep(0.05)
     os.kill(holder, signal.SIGKILL)
     out, err = study.communicate(timeout=280)
     assert study.returncode == 0, err
+    assert out.startswith("{"), (out, err)
     result = json.loads(out)
     assert result["status"] == "ok" and result["runs"] == 2
-    assert json.loads(locks[0].read_text())["pid"] != holder  # somebody else finished it
+    assert json.loads(lock.read_text())["pid"] != holder  # somebody else finished it
     assert ray.__version__
 
 
