@@ -19,13 +19,14 @@ import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
 
+from llm_agents.backends.base import ChatMessage, Request
 from society.carry import Carry, placed
 from society.journal_rows import StoredEvent
 from society.plan import Place
 from society.population import Population
 from worlds.captions import Caption
 from worlds.framing import Framing
-from worlds.host import Happening, HostWorld
+from worlds.host import AskModel, Happening, HostWorld, Question
 from worlds.random import fold
 from worlds.spaces import AnyText
 from worlds.tree import provided, pytree
@@ -202,6 +203,8 @@ class HostSide:
 
     def shown(self, observation: Observation) -> Observation:
         """An observation from the device with the texts and options of the host."""
+        if self.state is None:  # nothing has begun
+            return observation
         seen = self._seen
         return observation._replace(text=seen.text, options=seen.options)
 
@@ -268,7 +271,7 @@ class HostSide:
         key = np.asarray(_key(carry.keys["world"], carry.generation, carry.episode, carry.step))
         before = self.state
         if world.asks and ask is not None:
-            self.state, moved = await world.play(ask, key, before, action)
+            self.state, moved = await world.play(asking(ask), key, before, action)
         else:
             self.state, moved = world.step(key, before, action)
         book = Book(
@@ -324,6 +327,31 @@ def with_actions(carry: Carry, chosen: Mapping[int, Any]) -> Carry:
     for slot, action in chosen.items():
         jax.tree.map(lambda rows, one, s=slot: rows.__setitem__(s, one), actions, action)
     return carry._replace(actions=jax.tree.map(jnp.asarray, actions))
+
+
+def asking(ask: Any) -> AskModel:
+    """How a world asks, by way of the desk; a failed call is an empty answer."""
+
+    async def many(questions: Sequence[Question]) -> list[str]:
+        requests = [
+            Request(
+                messages=(ChatMessage("system", one.rules), ChatMessage("user", one.text)),
+                purpose="world",
+                options=one.options,
+                max_tokens=one.max_tokens,
+                temperature=one.temperature,
+            )
+            for one in questions
+        ]
+        answers = await ask.many(requests) if requests else []
+        texts = []
+        for one, answer in zip(questions, answers, strict=True):
+            chosen = answer.choice if one.options else None
+            text = one.options[chosen] if one.options and chosen is not None else answer.text
+            texts.append("" if answer.error is not None else text)
+        return texts
+
+    return many
 
 
 class HostCaption(Caption):

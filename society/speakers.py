@@ -270,8 +270,11 @@ class Speakers:
         if slot not in self._minds:
             return None
         row = None
-        if seen and moment.observation is not None:
+        if seen and moment.observation is not None and self.host is None:
             row = jax.tree.map(lambda leaf: leaf[slot], moment.observation.view)
+        elif seen and moment.observation is not None and moment.observation.text is not None:
+            assert self.host is not None
+            row = self.host.row(moment.observation, slot)
         caption, seat = self._caption(slot, moment), self._seat(slot, moment)
         return Respondent(self._policy(slot), self._minds[slot], seat, caption, row)
 

@@ -9,13 +9,12 @@ index that an array policy chooses is looked up there.
 
 import abc
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
-from worlds.policy import Ask
 from worlds.types import Array, Observation, ParseError, Seat, Transition
 from worlds.world import State, World
 
-__all__ = ["Happening", "HostWorld", "option_named"]
+__all__ = ["AskModel", "Happening", "HostWorld", "Question", "option_named", "read_choice"]
 
 
 class Happening(NamedTuple):
@@ -28,6 +27,28 @@ class Happening(NamedTuple):
     kind: str
     slot: int
     data: Any
+
+
+class Question(NamedTuple):
+    """What a world asks a model in the middle of a step; the answer is a text, "" if there is none.
+
+    rules: what the model is, and what holds. text: what it is asked now.
+    options: the choices, or None for a free answer of at most ``max_tokens``.
+    """
+
+    rules: str
+    text: str
+    options: tuple[str, ...] | None = None
+    max_tokens: int = 80
+    temperature: float = 0.7
+
+
+class AskModel(Protocol):
+    """How a world asks: several questions at once, answers in the same order."""
+
+    async def __call__(self, questions: Sequence[Question]) -> list[str]:
+        """Ask all of them."""
+        ...
 
 
 class HostWorld(World[State]):
@@ -59,7 +80,7 @@ class HostWorld(World[State]):
         return read_choice(text, options[slot] if options is not None else None)
 
     async def play(
-        self, ask: Ask, key: Array, state: State, action: Sequence[str]
+        self, ask: AskModel, key: Array, state: State, action: Sequence[str]
     ) -> tuple[State, Transition]:
         """Move the world once, perhaps asking a model; the default asks nobody."""
         return self.step(key, state, action)

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import gymnasium
@@ -12,6 +12,7 @@ from worlds.host import Happening, HostWorld, option_named
 from worlds.messages import render_messages
 from worlds.registry import component
 from worlds.spaces import AnyText
+from worlds.text.maps import frozen, thawed
 from worlds.text.places import Places
 from worlds.text.words import tokens
 from worlds.tree import doc_field, provided, pytree
@@ -69,7 +70,7 @@ class Town(HostWorld[dict[str, Any]]):
     def __post_init__(self) -> None:
         """Keep maps as nested pairs, which can be part of a compiled program."""
         for name in ("places", "news"):
-            object.__setattr__(self, name, _frozen(getattr(self, name)))
+            object.__setattr__(self, name, frozen(getattr(self, name)))
 
     @property
     def horizon(self) -> int:
@@ -88,7 +89,7 @@ class Town(HostWorld[dict[str, Any]]):
             raise ValueError(
                 f"venue: {self.venue!r} is no place; there are {', '.join(known.names[:12])}"
             )
-        for name in _thawed(self.news) or {}:
+        for name in thawed(self.news) or {}:
             if name not in self._names:
                 raise ValueError(
                     f"news: nobody is called {name!r}; there are {', '.join(self._names[:12])}"
@@ -99,7 +100,7 @@ class Town(HostWorld[dict[str, Any]]):
     def init(self, key: Array) -> dict[str, Any]:
         """Everybody is at home and has yet to decide what to do."""
         num = self.num_slots
-        news = _thawed(self.news) or {}
+        news = thawed(self.news) or {}
         told = [str(news.get(name, "")) for name in self._names]
         return {
             "step": 0,
@@ -182,7 +183,7 @@ class Town(HostWorld[dict[str, Any]]):
 
     def rules(self, seat: Seat) -> str:
         """How one lives here, and what one knew before the first morning."""
-        news = (_thawed(self.news) or {}).get(self._names[seat.slot], "")
+        news = (thawed(self.news) or {}).get(self._names[seat.slot], "")
         known = f" You know this: {news}" if news else ""
         return (
             "You live in a small town. You decide what you do next, where you go and with whom "
@@ -419,7 +420,7 @@ class Town(HostWorld[dict[str, Any]]):
 
 @functools.lru_cache(maxsize=64)
 def _places(tree: Any, names: tuple[str, ...]) -> Places:
-    return Places.of(_thawed(tree), names)
+    return Places.of(thawed(tree), names)
 
 
 def _pair(one: int, other: int) -> str:
@@ -429,22 +430,6 @@ def _pair(one: int, other: int) -> str:
 def _plain(activity: str) -> str:
     """An activity in one line without marks, since a resident may have worded it."""
     return " ".join(re.sub(r"[^\w ,.'-]", " ", activity).split())[:120] or "waiting"
-
-
-def _frozen(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return ("map", *((str(name), _frozen(part)) for name, part in value.items()))
-    if isinstance(value, list | tuple) and not (value and value[0] == "map"):
-        return ("list", *map(_frozen, value)) if not (value and value[0] == "list") else value
-    return value
-
-
-def _thawed(value: Any) -> Any:
-    if isinstance(value, tuple) and value and value[0] == "map":
-        return {name: _thawed(part) for name, part in value[1:]}
-    if isinstance(value, tuple) and value and value[0] == "list":
-        return [_thawed(part) for part in value[1:]]
-    return value
 
 
 def _copied(state: dict[str, Any]) -> dict[str, Any]:
