@@ -72,10 +72,11 @@ def peer_train(num, script):
     from jaxmarl.environments.coin_game.coin_game import CoinGame
 
     class Bare(CoinGame):
-        """Without infos, whose shape the script does not expect."""
+        """Without infos, and with scalar actions: the shapes that the script expects."""
 
-        def step(self, *args, **kwargs):
-            return *super().step(*args, **kwargs)[:4], {}
+        def step(self, key, state, actions):
+            actions = {name: action.squeeze() for name, action in actions.items()}
+            return *super().step(key, state, actions)[:4], {}
 
     jaxmarl.make = lambda name, **kwargs: Bare(**kwargs)
     spec = importlib.util.spec_from_file_location("peer_ippo", script)
@@ -203,6 +204,7 @@ def main():
     options.add_argument("--peer", help="an interpreter with jaxmarl")
     options.add_argument("--peer-ippo", help="baselines/IPPO/ippo_ff_mpe.py of JaxMARL")
     options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--only", choices=("play", "train"), help="one of the two tables")
     options.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     given = options.parse_args()
     if given.serve:
@@ -213,11 +215,11 @@ def main():
     print(machine("flax", "gymnasium"), f"on {jax.default_backend()}")
     peer = Peer(given.peer, given.peer_ippo)
     print(f"{'steps/s':<28} {'ours':>12} {'JaxMARL':>12} {'ratio (range)':>16}")
-    for num in WORLDS:
+    for num in WORLDS if given.only != "train" else ():
         label = f"coin game, {num} worlds"
         steps = PLAY_STEPS[num] * num
         row(label, steps, our_play(num), lambda num=num: peer.ask("play", num), given.rounds)
-    for num, updates in TRAIN.items():
+    for num, updates in TRAIN.items() if given.only != "play" else ():
         label = f"IPPO, {num} worlds"
         steps = updates * 128 * num
         row(label, steps, our_train(num), lambda num=num: peer.ask("train", num), given.rounds)

@@ -18,7 +18,16 @@ from worlds.random import fold, named
 from worlds.types import Births, Graph, Percept, Seats
 from worlds.world import World
 
-__all__ = ["Play", "check_measure", "check_selection", "check_transmission", "play", "sample_pools"]
+__all__ = [
+    "Lesson",
+    "Play",
+    "check_measure",
+    "check_selection",
+    "check_transmission",
+    "learn_for",
+    "play",
+    "sample_pools",
+]
 
 
 class Play(NamedTuple):
@@ -275,3 +284,52 @@ def _check_value(value: Any) -> None:
     else:
         plain = value is None or isinstance(value, bool | int | float | str | np.generic)
         assert plain or isinstance(value, np.ndarray), f"{type(value).__name__} is not a value"
+
+
+class Lesson(NamedTuple):
+    """What ``learn_for`` leaves: every replicate's carry [R, ...], and metrics by update.
+
+    metrics: group -> name -> [updates, R] float32.
+    """
+
+    carries: Any
+    metrics: dict[str, dict[str, np.ndarray]]
+
+
+def learn_for(simulation: Any, updates: int, chunk: int = 0, carries: Any = None) -> Lesson:
+    """Let a simulation's learners make so many updates, without a folder or a journal.
+
+    Args:
+      simulation: what ``society.build.build`` made, with learners and without language.
+      updates: of the group with the longest trajectories. chunk: most ticks at a time.
+      carries: where to go on from; the beginning when None.
+    """
+    from society import learning
+    from society.machine import Machine
+
+    machine = Machine(simulation)
+    lengths = [length for length in learning.rollouts(simulation.parts) if length]
+    names = [group.name for group in simulation.population.groups]
+    before = 0
+    if carries is None:
+        carries = machine.start(range(len(simulation.seeds)))
+    else:
+        before = max(lengths) * int(max(c.updates[0] for c in carries.learners if c is not None))
+    found: dict[str, dict[str, list[Any]]] = {}
+    tick, end = before, before + updates * max(lengths)
+    while tick < end:
+        need = min([*learning.reads_boundaries(simulation.parts, tick), end])
+        ticks = min(need - tick, chunk or need, simulation.engine.capacity)
+        carries, _ = machine.advance(carries, ticks)
+        tick += ticks
+        groups = learning.due(simulation.parts, tick)
+        carries = machine.learn(carries, groups)
+        for index in groups:
+            rows = found.setdefault(names[index], {})
+            for name, value in jax.device_get(carries.learners[index].metrics).items():
+                rows.setdefault(name, []).append(value)
+    metrics = {
+        group: {name: np.stack(rows) for name, rows in columns.items()}
+        for group, columns in found.items()
+    }
+    return Lesson(carries, metrics)
