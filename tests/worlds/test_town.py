@@ -10,7 +10,7 @@ NAMES = ("Ada", "Ben", "Cleo")
 
 
 def town(num=3, **params):
-    given = {"num_slots": num, "names": NAMES[:num], "tick_s": 60, "days": 1.0}
+    given = {"num_slots": num, "names": NAMES[:num], "tick_s": 60, "minutes": 1440}
     world = make("town", **(given | params))
     world.check_params()
     return world
@@ -121,9 +121,10 @@ def test_replies_are_read_as_commands_or_words():
     ("params", "message"),
     [
         ({"venue": "Moon"}, "'Moon' is no place"),
+        ({"map": "town.yaml"}, "write map: {file: town.yaml}"),
         ({"news": {"Zoe": "x"}}, "nobody is called 'Zoe'"),
-        ({"places": {"Cafe": ["till"]}}, "give its arenas as a map"),
-        ({"places": {"Cafe": {"room": "till"}}}, "give a list of objects"),
+        ({"map": {"Cafe": ["till"]}}, "give its arenas as a map"),
+        ({"map": {"Cafe": {"room": "till"}}}, "give a list of objects"),
     ],
 )
 def test_towns_that_make_no_sense_are_refused(params, message):

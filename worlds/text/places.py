@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import yaml
+
 __all__ = ["VILLAGE", "Places"]
 
 VILLAGE: dict[str, dict[str, list[str]]] = {
@@ -30,7 +32,7 @@ class Places:
     minutes_between: int = 5
 
     @classmethod
-    def of(cls, tree: Mapping[str, Any] | None, residents: Sequence[str]) -> "Places":
+    def of(cls, tree: Mapping[str, Any] | str | None, residents: Sequence[str]) -> "Places":
         """The places of a tree (the village by default), and a home for each resident.
 
         Raises:
@@ -38,14 +40,14 @@ class Places:
         """
         names: list[str] = []
         objects: list[tuple[str, ...]] = []
-        for sector, arenas in (tree or VILLAGE).items():
+        for sector, arenas in _read(tree).items():
             if not isinstance(arenas, Mapping) or not arenas:
                 raise ValueError(
-                    f"places.{sector}: give its arenas as a map, such as {{counter: [till]}}"
+                    f"map.{sector}: give its arenas as a map, such as {{counter: [till]}}"
                 )
             for arena, things in arenas.items():
                 if not isinstance(things, Sequence) or isinstance(things, str):
-                    raise ValueError(f"places.{sector}.{arena}: give a list of objects, such as []")
+                    raise ValueError(f"map.{sector}.{arena}: give a list of objects, such as []")
                 names.append(f"{sector}: {arena}")
                 objects.append(tuple(map(str, things)))
         homes = []
@@ -75,3 +77,14 @@ class Places:
             if wanted == self.sector(place).casefold():
                 return place
         return None
+
+
+def _read(tree: Mapping[str, Any] | str | None) -> Mapping[str, Any]:
+    """A tree that is given, or written down as YAML; the village where there is none."""
+    if isinstance(tree, str):
+        given, tree = tree, yaml.safe_load(tree)
+        if not isinstance(tree, Mapping):
+            raise ValueError(
+                f"map: {given[:40]!r} is no map of sectors; for a file write map: {{file: {given}}}"
+            )
+    return tree or VILLAGE

@@ -49,9 +49,11 @@ class Town(HostWorld[dict[str, Any]]):
     fitness: ClassVar[str] = "informed"
     most_options: ClassVar[int] = 64
 
-    places: Any = doc_field(None, "sector: {arena: [objects]}; the village by default", static=True)
+    map: Any = doc_field(
+        None, "sector: {arena: [objects]}, also as YAML text; a village by default", static=True
+    )
     tick_s: int = doc_field(60, "seconds of a step", ge=1, le=3600)
-    days: float = doc_field(1.0, "days until the run is cut", gt=0, static=True)
+    minutes: int = doc_field(0, "minutes of an episode; 0: as many as the scenario says", ge=0)
     start: int = doc_field(
         360, "minute of the first day at which it begins (360: six o'clock)", ge=0
     )
@@ -69,13 +71,13 @@ class Town(HostWorld[dict[str, Any]]):
 
     def __post_init__(self) -> None:
         """Keep maps as nested pairs, which can be part of a compiled program."""
-        for name in ("places", "news"):
+        for name in ("map", "news"):
             object.__setattr__(self, name, frozen(getattr(self, name)))
 
     @property
-    def horizon(self) -> int:
-        """Steps of ``days``."""
-        return max(round(self.days * 86400 / self.tick_s), 1)
+    def horizon(self) -> int | None:
+        """Steps of ``minutes``."""
+        return max(round(self.minutes * 60 / self.tick_s), 1) if self.minutes else None
 
     @property
     def ends_early(self) -> bool:
@@ -147,7 +149,7 @@ class Town(HostWorld[dict[str, Any]]):
         self._clock(after)
         after["asked"] = state["asked"] + len(due)
         reward = np.array(after["informed"], np.float32) - np.array(state["informed"], np.float32)
-        over = np.full(self.num_slots, after["step"] >= self.horizon)
+        over = np.full(self.num_slots, self.horizon is not None and after["step"] >= self.horizon)
         metrics = {
             "asked": np.float32(len(due)),
             "talking": np.float32(sum(chat >= 0 for chat in after["chat"])),
@@ -235,7 +237,7 @@ class Town(HostWorld[dict[str, Any]]):
 
     def _due(self, state: dict[str, Any], slot: int) -> bool:
         """Whether a resident has something to decide now."""
-        if state["step"] >= self.horizon:
+        if self.horizon is not None and state["step"] >= self.horizon:
             return False
         chat = state["chat"][slot]
         if chat >= 0:
@@ -415,7 +417,7 @@ class Town(HostWorld[dict[str, Any]]):
 
     @property
     def _town(self) -> Places:
-        return _places(self.places, self._names)
+        return _places(self.map, self._names)
 
 
 @functools.lru_cache(maxsize=64)
