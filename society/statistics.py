@@ -415,7 +415,7 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return {name: adjusted[name] for name in p_values}
 
 
-def _column(values: Sequence[float]) -> np.ndarray:
+def _column(values: Sequence[float] | np.ndarray) -> np.ndarray:
     column = np.asarray(values, np.float64).ravel()
     if not column.size:
         raise ValueError("a comparison needs at least one run on each side")

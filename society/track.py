@@ -4,6 +4,7 @@ A tracker is a class with ``begin``, ``log`` and ``end``; ``--track`` names it. 
 told comes from the run's journal, so a tracker that is slow or away never changes a result.
 """
 
+import importlib
 import json
 import math
 import sys
@@ -70,10 +71,9 @@ class WandB:
 
     def __init__(self) -> None:
         try:
-            import wandb
+            self._api: Any = importlib.import_module("wandb")
         except ImportError:
             raise _missing("wandb", "wandb") from None
-        self._api = wandb
 
     def begin(self, name: str, folder: Path, config: Mapping[str, Any]) -> None:
         """Begin a run of the project ``societylab`` (or WANDB_PROJECT)."""
@@ -98,10 +98,9 @@ class MLflow:
 
     def __init__(self) -> None:
         try:
-            import mlflow
+            self._api: Any = importlib.import_module("mlflow")
         except ImportError:
             raise _missing("mlflow", "mlflow") from None
-        self._api = mlflow
 
     def begin(self, name: str, folder: Path, config: Mapping[str, Any]) -> None:
         """Begin a run of the experiment with the scenario's name."""

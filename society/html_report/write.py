@@ -6,6 +6,8 @@ policy says so to the browser. What models have said appears only as escaped tex
 
 import base64
 import hashlib
+import html
+import importlib
 import importlib.resources
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from society.html_report.parts import Page
 from society.html_report.run_page import run_page
 from society.html_report.study_page import study_page
 from society.plots import STYLE, whole
-from society.study.read import Results, read_results
+from society.study.read import read_results
 from worlds.redact import redact
 
 __all__ = ["PictureError", "write_report"]
@@ -47,20 +49,16 @@ def write_report(place: str | Path, out: str | Path | None = None, png: bool = F
         figures.append(pictures / f"{name}.svg")
         if png:
             figures.append(_png(pictures / f"{name}.png", whole(svg, dark=False)))
-    html, markdown = folder / "report.html", folder / "report.md"
-    html.write_text(redact(_html(page), forms=False), encoding="utf-8")
+    whole_page, markdown = folder / "report.html", folder / "report.md"
+    whole_page.write_text(redact(_html(page), forms=False), encoding="utf-8")
     text = "\n\n".join(page.text).replace("](FIGURES/", "](report_figures/")
     markdown.write_text(redact(text, forms=False) + "\n", encoding="utf-8")
     return {
-        "html": str(html),
+        "html": str(whole_page),
         "markdown": str(markdown),
         "figures": [str(path) for path in figures],
-        "title": _title(results, page),
+        "title": page.title or results.title,
     }
-
-
-def _title(results: Results, page: Page) -> str:
-    return page.title or results.title
 
 
 def _html(page: Page) -> str:
@@ -69,14 +67,12 @@ def _html(page: Page) -> str:
     style = css.read_text(encoding="utf-8").strip() + STYLE
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    from html import escape
-
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         '<meta name="referrer" content="no-referrer">'
-        f"<title>{escape(page.title)}</title><style>{style}</style></head>"
+        f"<title>{html.escape(page.title)}</title><style>{style}</style></head>"
         f"<body><main>{''.join(page.body)}"
         "<footer>Made by societylab from the run's own journal. The unit of every interval is "
         "the run, never the agent.</footer></main></body></html>\n"
@@ -85,10 +81,10 @@ def _html(page: Page) -> str:
 
 def _png(path: Path, svg: str) -> Path:
     try:
-        import resvg_py
+        resvg_py: Any = importlib.import_module("resvg_py")
     except ImportError:
         message = "figures as PNG need resvg_py: pip install 'societylab[viz]'"
         raise PictureError(message) from None
-    made: Any = resvg_py.svg_to_bytes(svg_string=svg, zoom=2, background="white")
+    made = resvg_py.svg_to_bytes(svg_string=svg, zoom=2, background="white")
     path.write_bytes(bytes(made))
     return path

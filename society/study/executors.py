@@ -8,6 +8,7 @@ returns; an executor adds outcomes with status "error" for runs whose process di
 import collections
 import contextlib
 import dataclasses
+import importlib
 import json
 import os
 import queue
@@ -210,7 +211,7 @@ def ray(jobs: Sequence[Job], settings: Settings) -> Iterator[Outcome]:
     # Read by Ray when it is imported: a busy machine takes longer than the default 30 s.
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
     try:
-        import ray as cluster
+        cluster: Any = importlib.import_module("ray")
     except ImportError:
         raise ExecutorError("executor ray needs Ray: pip install 'societylab[ray]'") from None
 
@@ -218,7 +219,7 @@ def ray(jobs: Sequence[Job], settings: Settings) -> Iterator[Outcome]:
 
     started = not cluster.is_initialized()
     if started:
-        own = {} if "RAY_ADDRESS" in os.environ else {"include_dashboard": False}
+        own: dict[str, Any] = {} if "RAY_ADDRESS" in os.environ else {"include_dashboard": False}
         if settings.workers and own:
             own["num_cpus"] = settings.workers
         kept = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
@@ -250,7 +251,7 @@ def submitit(jobs: Sequence[Job], settings: Settings) -> Iterator[Outcome]:
     checkpoint. ``options`` are submitit's: timeout_min, slurm_partition, mem_gb, ...
     """
     try:
-        import submitit as slurm
+        slurm: Any = importlib.import_module("submitit")
     except ImportError:
         message = "executor submitit needs submitit: pip install 'societylab[slurm]'"
         raise ExecutorError(message) from None
