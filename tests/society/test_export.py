@@ -97,7 +97,7 @@ def test_descent_is_written_as_trees(run, tmp_path):
         part.partition(":")[0]
         for part in text.replace("(", " ").replace(")", " ").replace(",", " ").split()
         if part.startswith("a")
-    ]  # noqa: E501
+    ]
     assert len(names) == len(set(names))
     assert len(names) - len(trees) == 6  # everybody but the founders was born once
 
