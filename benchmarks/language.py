@@ -90,11 +90,12 @@ class Society:
         return "somebody" if self.alike else f"Agent {uid}"
 
     def turn(self):
-        """Everybody decides once; returns the seconds it took."""
+        """Everybody decides once; returns the seconds it took, of the clock and the processor."""
         self.step += 1
-        begun = time.perf_counter()
-        asyncio.run(self._turn())
-        return time.perf_counter() - begun
+        with asyncio.Runner() as runner:
+            begun, busy = time.perf_counter(), time.process_time()
+            runner.run(self._turn())
+            return time.perf_counter() - begun, time.process_time() - busy
 
     async def _turn(self):
         async with self.desk.seat():
@@ -144,13 +145,13 @@ class Peer:
             self.entities.append(minimal.Entity(params=params).build(Model(), bank))
 
     def turn(self):
-        """Everybody observes and acts once; returns the seconds it took."""
+        """Everybody observes and acts once; returns the seconds it took, as above."""
         self.step += 1
-        begun = time.perf_counter()
+        begun, busy = time.perf_counter(), time.process_time()
         for entity in self.entities:
             entity.observe(f"Round {self.step}. You own 10 units.")
             entity.act(self.spec)
-        return time.perf_counter() - begun
+        return time.perf_counter() - begun, time.process_time() - busy
 
 
 def drive(coroutine):
@@ -186,9 +187,9 @@ def peer_modules(folder):
 
 def steps_table(agents, peers, rounds, modules):
     """Microseconds of an agent's step, contestants in turns."""
-    print(f"\n## A step of an agent, microseconds\n\n{rounds} rounds in turns; wall time\n")
-    print("| what | agents | median | best | worst | requests per agent |")
-    print("|---|---|---|---|---|---|")
+    print(f"\n## A step of an agent, microseconds\n\n{rounds} rounds in turns\n")
+    print("| what | agents | wall, median | best | processor, median | best | requests each |")
+    print("|---|---|---|---|---|---|---|")
     policies = {
         "chat, no memory": Chat(reasoning="justify", memory=NoMemory()),
         "chat, window of 10 turns": Chat(reasoning="justify", memory=Window(turns=10)),
@@ -205,17 +206,17 @@ def steps_table(agents, peers, rounds, modules):
         taken = {name: [] for name in contestants}
         for round_ in range(rounds + 1):
             for name, (contestant, count) in contestants.items():
-                seconds = contestant.turn()
+                spent = contestant.turn()
                 if round_:
-                    taken[name].append(1e6 * seconds / count)
+                    taken[name].append([1e6 * seconds / count for seconds in spent])
         for name, (contestant, count) in contestants.items():
             backend = contestant.backend if isinstance(contestant, Society) else contestant.model
             each = backend.asked / (count * (rounds + 1))
             assert not isinstance(contestant, Society) or each == 1, f"{name} asked {each} times"
-            times = taken[name]
+            wall, busy = zip(*taken[name], strict=True)
             print(
-                f"| {name} | {count} | {statistics.median(times):.1f} | {min(times):.1f} "
-                f"| {max(times):.1f} | {each:g} |"
+                f"| {name} | {count} | {statistics.median(wall):.1f} | {min(wall):.1f} "
+                f"| {statistics.median(busy):.1f} | {min(busy):.1f} | {each:g} |"
             )
 
 
@@ -257,10 +258,10 @@ def loop_table(agents, rounds):
     print(f"| {agents} | {rounds} | {statistics.median(gaps):.1f} | {min(gaps):.1f} |")
 
 
-def memory_table(agents, memories, rounds, modules):
+def memory_table(agents, memories, rounds, modules, limit_gb):
     """One search among everybody's memories: all at once, and one agent alone."""
     width = Hashing().size
-    fits = int(0.4 * available_bytes() / (memories * width * 4))
+    fits = int(0.6 * min(available_bytes(), limit_gb * 2**30) / (memories * width * 4))
     agents = max(1, min(agents, fits))
     print(f"\n## A search among {memories:,} memories, {width} numbers each\n")
     print("| what | agents | ms a query, median | best |\n|---|---|---|---|")
@@ -328,6 +329,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer agents, rounds and memories")
     parser.add_argument("--peer", default="", help="site-packages that hold Concordia")
+    parser.add_argument("--memory-gb", type=float, default=64, help="most memory to fill")
     options = parser.parse_args()
     quick = options.quick
     modules = peer_modules(options.peer)
@@ -340,7 +342,7 @@ def main():
     requests_table(agents)
     loop_table(agents, 5 if quick else 12)
     gc.collect()
-    memory_table(agents, 2000 if quick else 10_000, 3 if quick else 7, modules)
+    memory_table(agents, 2000 if quick else 10_000, 3, modules, options.memory_gb)
 
 
 if __name__ == "__main__":

@@ -124,7 +124,7 @@ def _place(feature: str, width: int, weight: float) -> tuple[int, float]:
 @functools.cache
 def _sentence_model(name: str, device: str) -> Any:
     try:
-        from sentence_transformers import SentenceTransformer
+        from sentence_transformers import SentenceTransformer  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ModuleNotFoundError(
             "memory.embedding: sentence_transformers needs the library of that name, which is not "

@@ -247,9 +247,9 @@ class Streams:
         fresh = [(agent, place) for agent, place in fresh if self.ids[agent, place] >= 0]
         texts = [self._entries[agent][place].text for agent, place in fresh] + list(queries)
         if not texts:
-            return np.zeros((0, self.vectors.shape[2]), np.float32)
+            return np.zeros((0, self.vectors.shape[-1]), np.float32)
         vectors = np.rint(unit(self.embedding.embed(texts)) * SCALE).astype(np.float32)
-        if self.vectors.shape[2] != vectors.shape[1]:
+        if self.vectors.shape[-1] != vectors.shape[1]:
             self.vectors = np.zeros((*self.ids.shape, vectors.shape[1]), np.float32)
         if fresh:
             agents, places = np.transpose(fresh)

@@ -69,7 +69,8 @@ class Speakers:
         self._streams = {
             group.name: streams
             for group in simulation.population.text_groups
-            if (streams := group.policy.streams(group.size)) is not None
+            if isinstance(group.policy, TextPolicy)
+            and (streams := group.policy.streams(group.size)) is not None
         }
         population = simulation.population
         world = simulation.world
