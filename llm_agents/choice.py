@@ -120,10 +120,14 @@ class TokenTree:
 
         Where a token spans the boundary, the context ends before it, for all options alike.
         """
-        context = tuple(encode(text))
-        joint = [tuple(encode(text + option)) for option in continued(lead, options)]
+        joint = [encode(text + option) for option in continued(lead, options)]
+        return cls.of_tokens(encode(text), joint)
+
+    @classmethod
+    def of_tokens(cls, context: Sequence[int], joint: Sequence[Sequence[int]]) -> "TokenTree":
+        """The same, of what is split already: the prompt, and the prompt with each option."""
         shared = min((_common(context, one) for one in joint), default=len(context))
-        return cls(Tokens(context[:shared], tuple(one[shared:] for one in joint)))
+        return cls(Tokens(tuple(context[:shared]), tuple(tuple(one[shared:]) for one in joint)))
 
     def scores(self, logprobs: Mapping[tuple[int, ...], Mapping[int, float]]) -> list[float]:
         """Log-probability of each option.

@@ -7,6 +7,7 @@ as are allowed. Secrets appear in no error and no ``repr``.
 import asyncio
 import contextlib
 import dataclasses
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -24,9 +25,15 @@ from llm_agents.backends.base import (
 )
 from llm_agents.backends.openai_dialect import DIALECTS, OPENAI, Dialect, dialect_of
 from llm_agents.backends.openai_pool import Pool
-from llm_agents.backends.openai_wire import choice_from_text, payload, read_body, top_tokens
+from llm_agents.backends.openai_wire import (
+    choice_from_text,
+    exact_scores,
+    payload,
+    read_body,
+    top_tokens,
+)
 from llm_agents.backends.wrappers import RetryRule, with_retries
-from llm_agents.choice import CLEAR_MASS, LEAST_MASS, Top, continued, leads, walk
+from llm_agents.choice import CLEAR_MASS, LEAST_MASS, Top, continued, leads, renormalised, walk
 from llm_agents.choice_forms import check_schema, checked
 from worlds.registry import component
 from worlds.text_safety import neutralise
@@ -55,7 +62,7 @@ class _Server:
     loop: Any = None
     pool: Pool | None = None
     gate: asyncio.Semaphore | None = None
-    probe: asyncio.Lock | None = None
+    probe: asyncio.Task[None] | None = None
     model: str = ""
     dialect: Dialect = OPENAI
     known: bool = False
@@ -162,6 +169,8 @@ class OpenAIHTTP(Backend):
     async def aclose(self) -> None:
         """Close the connections."""
         pool, self._server.pool = self._server.pool, None
+        if self._server.probe is not None and not self._server.probe.done():
+            self._server.probe.cancel()
         if pool is not None and self._server.loop is asyncio.get_running_loop():
             await pool.aclose()
         self._server.loop = None
@@ -175,6 +184,8 @@ class OpenAIHTTP(Backend):
         return checked(response, request)
 
     async def _choose(self, request: Request) -> Response:
+        with contextlib.suppress(_Failed):  # the question itself will fail in the same way
+            await self._learn(self._open())
         ways = _WAYS if self.choice == "auto" else (self.choice,)
         spent = _Spent()
         response, lead = Response(), leads(request)[0]
@@ -219,6 +230,8 @@ class OpenAIHTTP(Backend):
             if most >= CLEAR_MASS or "logprobs" in self._server.unsupported:
                 break
         if found is None or most < LEAST_MASS:
+            found, best = await self._exact(request, best, spent)
+        if found is None:
             return dataclasses.replace(response, text=""), best
         options = request.options or ()
         index = sample_option(found, request.temperature, request.seed)
@@ -231,6 +244,29 @@ class OpenAIHTTP(Backend):
             finish_reason="stop",
         )
         return response, best
+
+    async def _exact(
+        self, request: Request, best: str, spent: _Spent
+    ) -> tuple[tuple[float, ...] | None, str]:
+        """Score whole options as parts of the prompt, which vLLM can do; the lead that suits best.
+
+        Dearer than a look at the likeliest tokens, and for any option, however unlikely.
+        """
+        if self._server.dialect.name != "vllm" or {"logprobs", "exact"} & self._server.unsupported:
+            return None, best
+        most, found = -math.inf, None
+        for lead in leads(request):
+            texts = [lead, *(lead + text for text in continued(lead, request.options or ()))]
+            asked = await asyncio.gather(*(self._persist(request, "exact", t) for t in texts))
+            for _, response in asked:
+                spent.add(response)
+            scores = exact_scores([body for body, _ in asked])
+            if scores is None:
+                self._server.unsupported.add("exact")
+                break
+            if max(scores) > -math.inf and (mass := sum(map(math.exp, scores))) > most:
+                most, found, best = mass, renormalised(scores), lead
+        return found, best
 
     async def _walked(
         self, request: Request, lead: str, spent: _Spent
@@ -370,7 +406,7 @@ class OpenAIHTTP(Backend):
                 self._urls(), key=key, timeout_s=self.timeout_s, concurrency=self.concurrency
             )
             server.gate = asyncio.Semaphore(self.concurrency)
-            server.probe = asyncio.Lock()
+            server.probe = None
             server.loop = loop
         return server
 
@@ -380,27 +416,36 @@ class OpenAIHTTP(Backend):
         return urls or (os.environ.get("OPENAI_BASE_URL") or _DEFAULT_URL,)
 
     async def _learn(self, server: _Server) -> None:
-        """Find out, once, which model there is and what the server understands."""
-        assert server.probe is not None
-        async with server.probe:
-            if server.known:
-                return
-            if self.model and self.server != "auto":
-                listed: list[Mapping[str, Any]] = []
-            else:
-                listed = await self._listed(server)
-            names = [str(item.get("id")) for item in listed]
-            if not self.model and len(names) != 1:
-                raise _Failed(
-                    BackendError(
-                        "rejected",
-                        f"the server lists {len(names)} models ({', '.join(names[:5]) or 'none'}); "
-                        "set the backend's model to one of those that it serves",
-                    )
+        """Find out, once, which model there is and what the server understands.
+
+        All who wait share one question, and its failure.
+        """
+        if server.known:
+            return
+        if server.probe is None or server.probe.done():
+            server.probe = asyncio.ensure_future(self._find_out(server))
+        try:
+            await asyncio.shield(server.probe)
+        except _Failed as failure:
+            raise _Failed(failure.error) from None
+
+    async def _find_out(self, server: _Server) -> None:
+        if self.model and self.server != "auto":
+            listed: list[Mapping[str, Any]] = []
+        else:
+            listed = await self._listed(server)
+        names = [str(item.get("id")) for item in listed]
+        if not self.model and len(names) != 1:
+            raise _Failed(
+                BackendError(
+                    "rejected",
+                    f"the server lists {len(names)} models ({', '.join(names[:5]) or 'none'}); "
+                    "set the backend's model to one of those that it serves",
                 )
-            server.model = self.model or names[0]
-            server.dialect = dialect_of(listed) if self.server == "auto" else DIALECTS[self.server]
-            server.known = True
+            )
+        server.model = self.model or names[0]
+        server.dialect = dialect_of(listed) if self.server == "auto" else DIALECTS[self.server]
+        server.known = True
 
     async def _listed(self, server: _Server) -> list[Mapping[str, Any]]:
         body, response = await self._exchange(server, "GET", "/models", None)

@@ -19,11 +19,12 @@ from llm_agents.backends.base import (
     match_option,
 )
 from llm_agents.backends.openai_dialect import OPENAI, Dialect
-from llm_agents.choice import continued, options_regex
+from llm_agents.choice import TokenTree, continued, options_regex
 from worlds.redact import redact
 
 __all__ = [
     "choice_from_text",
+    "exact_scores",
     "payload",
     "read_body",
     "retry_after_s",
@@ -32,6 +33,10 @@ __all__ = [
 ]
 
 TOP_LOGPROBS = 20
+_SCORING: dict[str, dict[str, Any]] = {
+    "logprobs": {"logprobs": True, "top_logprobs": TOP_LOGPROBS},
+    "exact": {"prompt_logprobs": 0, "return_token_ids": True},
+}
 MESSAGE_CHARS = 300
 _ANSWER = re.compile(r"answer\s*[:=]\s*(.+)", re.I)
 
@@ -47,7 +52,8 @@ def payload(
     """Return the JSON of a chat completion request.
 
     Args:
-      way: "" for free text, or how to obtain a choice: "logprobs", "structured", "regex", "text".
+      way: "" for free text, or how to obtain a choice: "logprobs", "structured", "regex", "text";
+        "exact" asks for the log-probabilities of the prompt itself.
       dialect: what the server understands.
       lead: how the answer begins; None = as the request says. Left out where the server
         cannot go on from a text.
@@ -70,11 +76,10 @@ def payload(
             body |= {"continue_final_message": True, "add_generation_prompt": False}
     elif way:
         lead = ""
-    if way == "logprobs":
+    if way in _SCORING:
         # Temperature 1 shows the model's own probabilities, whatever the server does first;
         # what it samples is not looked at, so it needs no seed.
-        body |= {"max_tokens": 1, "temperature": 1.0, "top_p": 1.0}
-        body |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
+        body |= {"max_tokens": 1, "temperature": 1.0, "top_p": 1.0} | _SCORING[way]
         body.pop("seed", None)
         body.pop("stop", None)
     elif way == "structured":
@@ -174,6 +179,29 @@ def top_tokens(body: Mapping[str, Any]) -> list[tuple[str, float]] | None:
     return pairs if pairs and all(math.isfinite(value) for _, value in pairs) else None
 
 
+def exact_scores(bodies: Sequence[Mapping[str, Any]]) -> list[float] | None:
+    """Summed log-probabilities of options, from the scored prompts that end with them.
+
+    Args:
+      bodies: of the prompt without an option first, then of the prompt with each option.
+
+    Returns:
+      One for each option; None where a server has not scored its prompts.
+    """
+    try:
+        scored = [_scored_prompt(body) for body in bodies]
+    except (KeyError, IndexError, TypeError, ValueError):
+        return None
+    found = [dict(enumerate(logprobs)) for _, logprobs in scored[1:]]
+    tree = TokenTree.of_tokens(scored[0][0], [ids for ids, _ in scored[1:]])
+    start = len(tree.tokens.context)
+    logprobs: dict[tuple[int, ...], dict[int, float]] = {}
+    for option, values in zip(tree.tokens.options, found, strict=True):
+        for place, token in enumerate(option):
+            logprobs.setdefault(option[:place], {})[token] = values[start + place]
+    return tree.scores(logprobs)
+
+
 def choice_from_text(text: str, options: Sequence[str], *, json_answer: bool) -> int | None:
     """Index of the option that a reply names: alone, after "Answer:", or as JSON."""
     if json_answer:
@@ -185,6 +213,16 @@ def choice_from_text(text: str, options: Sequence[str], *, json_answer: bool) ->
     if found is None and (answer := _ANSWER.findall(text)):
         found = match_option(answer[-1], options)
     return found
+
+
+def _scored_prompt(body: Mapping[str, Any]) -> tuple[list[int], list[float]]:
+    ids = [int(token) for token in body["prompt_token_ids"]]
+    rows = body["prompt_logprobs"]
+    found = [
+        float(row[str(token)]["logprob"]) if row else 0.0
+        for token, row in zip(ids, rows, strict=True)
+    ]
+    return ids, found
 
 
 def _only(options: Sequence[str], dialect: Dialect) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class FaultServer:
 
     def __init__(self, *behaviours, models=MODELS):
         self.behaviours = list(behaviours)
-        self.models = reply(models) if not isinstance(models, bytes) else models
+        self.models = models if models == HANG or isinstance(models, bytes) else reply(models)
         self.requests, self.headers = [], []
         self.connections = set()
         self.now = self.most = 0
@@ -67,6 +67,8 @@ class FaultServer:
         fields = {k.lower(): v for k, _, v in (line.partition(": ") for line in lines[1:])}
         body = await reader.readexactly(int(fields.get("content-length", 0)))
         if " /v1/models " in lines[0]:
+            if self.models == HANG:
+                await asyncio.sleep(60)
             writer.write(self.models)
             await writer.drain()
             return True

@@ -303,6 +303,26 @@ def test_a_reply_that_will_not_be_an_option_is_scored_after_a_lead():
     assert (response.text, response.method, len(server.requests)) == ("J", "structured", 2)
 
 
+def test_vllm_scores_whole_options_where_the_likeliest_tokens_do_not_tell():
+    """The prompt is tokens 1 2, the lead adds 3; each letter of an option is a token."""
+
+    def behave(said):
+        if said.get("logprobs"):
+            return with_logprobs(Hm=-0.1)
+        last = said["messages"][-1]
+        text = last["content"] if last["role"] == "assistant" else ""
+        led, option = text.startswith("Answer:"), text.removeprefix("Answer:").strip()
+        ids = [1, 2, *([3] if led else []), *map(ord, option)]
+        sure = -0.5 if led else -4.0
+        rows = [None, *({str(i): {"logprob": sure if i != ord("F") else -9.0}} for i in ids[1:])]
+        return reply(completion("x", prompt_token_ids=ids, prompt_logprobs=rows))
+
+    response, server = choose(behave, models=VLLM, options=("JJ", "F"))
+    assert (response.text, response.method) == ("JJ", "led_logprobs")
+    assert response.option_logprobs == pytest.approx((-0.000335, -8.000335), abs=1e-5)
+    assert len(server.requests) == 2 + 3 + 3 == response.attempts
+
+
 def test_scores_do_not_depend_on_temperature_or_seed():
     asked = [
         request(options=("J", "F"), temperature=t, seed=s, stop=(".",)) for t, s in ((0, 1), (2, 2))
@@ -345,6 +365,26 @@ def test_a_regular_expression_follows_where_structured_choices_fail():
     response, server = choose(refused, refused, reply(completion("F")), models=VLLM)
     assert server.requests[2]["structured_outputs"] == {"regex": "(J|F)"}
     assert (response.text, response.method) == ("F", "regex")
+
+
+@pytest.mark.parametrize(("way", "form"), [("regex", "regex"), ("structured", "choice")])
+def test_a_way_that_is_pinned_holds_for_the_first_question_too(way, form):
+    response, server = choose(reply(completion(" J")), models=VLLM, choice=way)
+    assert form in server.requests[0]["structured_outputs"]
+    assert (response.text, response.method) == ("J", way)
+
+
+def test_a_hundred_questions_to_a_server_that_hangs_wait_for_one_timeout():
+    async def main():
+        async with FaultServer(FINE, models=faults.HANG) as server:
+            backend = OpenAIHTTP(url=server.url, timeout_s=0.3, retries=0, concurrency=100)
+            began = time.monotonic()
+            responses = await backend.generate([request(seed=i) for i in range(100)])
+            await backend.aclose()
+            return responses, time.monotonic() - began
+
+    responses, took = asyncio.run(main())
+    assert {response.error.kind for response in responses} == {"timeout"} and took < 10
 
 
 def test_what_a_server_cannot_do_is_found_out_once():
