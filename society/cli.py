@@ -259,7 +259,7 @@ def _remark(scenario: "Scenario") -> None:
     console = stderr()
     notes = list(scenario.notes)
     if scenario.sweep is not None:
-        notes.append("run ignores sweep; society validate lists its conditions")
+        notes.append("run ignores sweep; society sweep makes its runs, society validate lists them")
     for note in notes:
         console.print(f"note: {note}", style="yellow", highlight=False)
 

@@ -43,7 +43,8 @@ seeds: 3                     # replicates: seeds 0, 1 and 2
 #     --set generations=2 --set seeds=1 --set world.rounds=3 --set world.actions=same \\
 #     --set selection=null --set transmission=null --set backend=mock
 
-# Studies: every condition is a set of changes. `society validate` lists and checks them.
+# Studies: every condition is a set of changes. `society validate` lists and checks them,
+# `society sweep {file}` makes their runs, compares them and writes a report.
 sweep:
   conditions:
     baseline: {{}}

@@ -208,8 +208,6 @@ def ray(jobs: Sequence[Job], settings: Settings) -> Iterator[Outcome]:
     A run whose worker is killed is tried again by Ray and goes on from its checkpoint; on a
     cluster the study's folder must be on a disk that all machines share.
     """
-    # Read by Ray when it is imported: a busy machine takes longer than the default 30 s.
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
     try:
         cluster: Any = importlib.import_module("ray")
     except ImportError:
@@ -226,7 +224,7 @@ def ray(jobs: Sequence[Job], settings: Settings) -> Iterator[Outcome]:
         variables = {name: os.environ[name] for name in kept if name in os.environ}
         variables["PYTHONPATH"] = _python_path()
         own |= {"log_to_driver": False, "runtime_env": {"env_vars": variables}}
-        cluster.init(**(own | dict(settings.options)))
+        _start(cluster, own | dict(settings.options))
     task = cluster.remote(num_cpus=1, max_retries=settings.retries)(make_run)
     waiting = {task.remote(job.plain()): job for job in jobs}
     try:
@@ -241,6 +239,19 @@ def ray(jobs: Sequence[Job], settings: Settings) -> Iterator[Outcome]:
                     yield _lost(job, error)
     finally:
         if started:
+            cluster.shutdown()
+
+
+def _start(cluster: Any, options: Mapping[str, Any]) -> None:
+    """Start Ray; it gives up after 30 s, which a busy machine needs more than once."""
+    for left in (2, 1, 0):
+        try:
+            cluster.init(**options)
+            return
+        except Exception as error:
+            if not left or "startup" not in str(error):
+                message = str(error).strip().partition("\n")[0]
+                raise ExecutorError(f"Ray did not start: {message}") from error
             cluster.shutdown()
 
 

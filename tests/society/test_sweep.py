@@ -177,3 +177,50 @@ def test_wanted_sweeps_expand():
     assert "null_rewired/world.temptation=1.5/graph=scale_free" in names
     donors = load_scenario(WANTED / "donor_game.yaml")
     assert {"baseline", "punishment", "short_trace", "no_advice"} <= set(conditions(donors)[0])
+
+
+def test_stakes_are_raised_for_language_agents_alone(load):
+    def named(*sets):
+        return conditions(load(["robustness: [payoff_scale]"], *sets))
+
+    added, notes = named()
+    assert list(added) == ["base"] and "payoff_scale" in notes[0]
+    talkers = ("groups.players.policy=chat", "world.pairs=all", "world.actions=same")
+    rest = ("graph=null", "selection=null", "backend=mock")
+    added, _ = named(*talkers, *rest)
+    scaled = added["robust_payoff_scale_10"]
+    assert scaled == {
+        "world.reward": 30, "world.sucker": 0, "world.temptation": 50, "world.punishment": 10,
+    }  # fmt: skip
+
+
+def test_an_aa_pair_changes_nothing_but_seeds(load):
+    found = list(cells(load(["robustness: [again]"], "seeds=[3, 8]")))
+    assert [(cell.condition, cell.changes, cell.seeds) for cell in found] == [
+        ("base", {}, None),
+        ("robust_again", {}, (9, 10)),
+    ]
+
+
+@pytest.mark.parametrize(("method", "points"), [("morris", 4 * 3), ("saltelli", 4 * 4)])
+def test_designs_of_salib_give_their_number_of_points(load, method, points):
+    pytest.importorskip("SALib")
+    lines = [
+        f"method: {method}",
+        "samples: 4",
+        "factors:",
+        "  selection.beta: {low: 0.01, high: 100, log: true}",
+        "  graph: [complete, cycle]",
+    ]
+    found = list(cells(load(lines)))
+    assert len(found) == points
+    assert all(len(cell.unit) == 2 and 0 <= min(cell.unit) <= max(cell.unit) < 1 for cell in found)
+    assert {cell.changes["graph"] for cell in found} == {"complete", "cycle"}
+
+
+def test_designs_without_their_package_or_factors_are_explained(load, monkeypatch):
+    monkeypatch.setattr("society.sweep.installed", lambda: False)
+    with pytest.raises(ScenarioError, match="needs SALib: pip install"):
+        check_sweep(load(["method: morris", "samples: 2", "factors: {selection.beta: [1, 2]}"]))
+    with pytest.raises(ScenarioError, match="morris needs factors"):
+        check_sweep(load(["method: morris", "samples: 2"]))
