@@ -32,6 +32,9 @@ class World(abc.ABC, Generic[State]):
 
     ``backend`` says where ``step`` runs: "jax" worlds are pure and jitted, "host" worlds
     are Python on values that the checkpoint codec can store, and always give texts.
+
+    A world that can be drawn has ``frame(state) -> np.ndarray``, uint8 [height, width, 3]: on
+    the host, from a state of NumPy arrays. Runs keep such pictures (``record.frames_every``).
     """
 
     backend: ClassVar[Literal["jax", "host"]] = "jax"
