@@ -23,6 +23,7 @@ from society.interventions import Scene, Scheduled, choose_slots
 from society.journal import Journal
 from society.journal_rows import StoredEvent
 from society.machine import Machine, stack, unstack
+from society.newborns import births_of
 from society.newcomers import tie_newcomers
 from society.recording import frame_ticks, keeps_lineage, next_frame, write_frame
 from society.speakers import Speakers
@@ -62,7 +63,8 @@ class Between:
         needs += next_refresh(self.simulation.population, self.simulation.plan, tick)
         needs += next_frame(self.simulation.scenario.record.frames_every, tick)
         if self.simulation.attach is not None:
-            needs.append(self.simulation.plan.next_generation(tick))
+            births = self.simulation.world.births
+            needs.append(tick + 1 if births else self.simulation.plan.next_generation(tick))
         rewire = self.simulation.rewiring
         if rewire is not None:
             needs.append((tick // rewire.every + 1) * rewire.every)
@@ -115,7 +117,8 @@ class Between:
         return carry
 
     def _happens(self, tick: int) -> bool:
-        newcomers = self.simulation.attach is not None and self.begins(tick)
+        born = self.begins(tick) or self.simulation.world.births
+        newcomers = self.simulation.attach is not None and bool(born)
         return self._rewires(tick) or bool(self._events(tick)) or newcomers
 
     def _rewires(self, tick: int) -> bool:
@@ -146,7 +149,8 @@ class Between:
         return carry._replace(graph=jax.tree.map(jnp.asarray, carry.graph))
 
     def rewire(self, index: int, tick: int, carry: Carry) -> Carry:
-        """Let ties change by the graph's own rule."""
+        """Tie those born in the latest step, then let ties change by the graph's own rule."""
+        carry = self._tie_born(index, tick, carry)
         if not self._rewires(tick):
             return carry
         rewire = self.simulation.rewiring
@@ -157,6 +161,25 @@ class Between:
         situation = situation_of(self.simulation, carry)
         graph = rewire.apply(graph, rng, situation)
         return carry._replace(graph=jax.tree.map(jnp.asarray, graph))
+
+    def _tie_born(self, index: int, tick: int, carry: Carry) -> Carry:
+        """Give those who were born inside the latest step their ties."""
+        if self.simulation.attach is None or not self.simulation.world.births or not tick:
+            return carry
+        births = births_of(carry.lives, np.asarray(carry.uid))
+        place = {"episode": int(carry.episode), "step": int(carry.step)}
+        carry, rows = tie_newcomers(
+            self.simulation.attach,
+            carry,
+            births,
+            situation_of(self.simulation, carry),
+            seed=self.simulation.seeds[index],
+            tick=tick,
+            replicate=index,
+            generation=int(carry.generation),
+        )
+        self.journal.add_events([row._replace(**place) for row in rows])
+        return carry
 
     def film_all(self, tick: int, carries: Carry) -> None:
         """Draw every replicate."""

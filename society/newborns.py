@@ -22,6 +22,7 @@ __all__ = [
     "DIED",
     "Lives",
     "begin_lives",
+    "births_of",
     "check_births",
     "empty_log",
     "events_of",
@@ -154,6 +155,19 @@ def settle(
     )
 
 
+def births_of(lives: Lives, uid: np.ndarray) -> Births:
+    """The latest tick's births as slots, on the host; parents who are gone are -1.
+
+    Args:
+      uid: [N] of those who hold the slots now.
+    """
+    child = np.flatnonzero(np.asarray(lives.born) & ~np.asarray(lives.founded))
+    slots = {int(name): slot for slot, name in enumerate(uid) if name >= 0}
+    parents = np.asarray(lives.parents)[child]
+    found = [[slots.get(int(name), -1) for name in row] for row in parents]
+    return Births(child.astype(np.int32), np.array(found, np.int32).reshape(-1, 2))  # type: ignore
+
+
 def note_founders(engine: Any, loop: Any, carry: Any) -> Any:
     """The chunk of a loop with the founders of an episode that ``carry`` has just begun."""
     if not carry.world.births:
@@ -211,8 +225,8 @@ def events_of(replicate: int, log: Log, clock: np.ndarray) -> list[StoredEvent]:
             ],
             "died": gone[:, 2:4].tolist(),
         }
-        place = clock[tick].tolist()
-        found.append(StoredEvent(replicate, *place, 0, "lives", -1, 0, data))
+        generation, episode, step = clock[tick].tolist()
+        found.append(StoredEvent(replicate, generation, episode, step, 0, "lives", -1, 0, data))
     return found
 
 

@@ -38,7 +38,8 @@ def make_attach(scenario: Any, selection: Any) -> AttachRule | None:
             raise ValueError(
                 "attach ties newcomers, but everybody is tied to everybody; choose another graph"
             )
-        if selection is None or selection.imitates or scenario.generations < 2:
+        generational = selection and not selection.imitates and scenario.generations > 1
+        if not generational and not scenario.world.load().births:
             raise ValueError(
                 "attach ties those who are born between generations, and nobody is; give "
                 "generations: and a selection in which newcomers replace others (truncation, "

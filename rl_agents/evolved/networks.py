@@ -330,7 +330,7 @@ def _form_of(seats: Seats, *, structured: bool) -> Form:
     view = seats.observation_space
     if structured and isinstance(view, spaces.Dict):
         parts = view.spaces.items()
-        sets = [(name, part.shape[1]) for name, part in parts if _is_set(part)]
+        sets = [(name, (part.shape or (0, 0))[1]) for name, part in parts if _is_set(part)]
     size = _numbers(view) - sum(
         int(np.prod(view[name].shape))  # type: ignore[index]
         for name, _ in sets

@@ -8,11 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from society.between import Between
 from society.build import build, roots
 from society.checkpoint import restore_tree, save_tree
+from society.machine import Machine, unstack
 from society.measures.evolutionary_activity import activity_of, neutral_shadow
 from society.measures.lineage import lineage_numbers
-from society.newborns import BORN, DIED, events_of
+from society.newborns import BORN, DIED, births_of, events_of
 from society.phylogeny import newick, pedigree_of, write_table
 from society.run import run_scenario
 from society.scenario import ScenarioError, load_scenario
@@ -207,3 +209,33 @@ def test_the_books_close_over_ten_thousand_steps(tmp_path: Path):
     assert measures["energy.sun"]["mean"] > 0
     assert measures["audit_error"]["mean"] < 1e-4
     assert measures["births"]["mean"] > 100
+
+
+def test_newborns_are_tied_to_their_parents_within_the_graphs_capacity(tmp_path: Path):
+    sets = (*SHORT, "graph={use: cycle, attach: parents_neighbours}", "steps=12")
+    scenario = load_scenario("life_quick", sets)
+    sim = build(scenario)
+    machine = Machine(sim)
+    between = Between(sim, machine, Notes(), tmp_path)
+    carry, tied = unstack(machine.start([0]), 0), 0
+    for tick in range(12):
+        carry = between.rewire(0, tick, carry)
+        graph = jax.tree.map(np.asarray, carry.graph)
+        born = births_of(carry.lives, np.asarray(carry.uid)) if tick else None
+        for child, parents in zip(*born[:2], strict=True) if born else ():
+            around = graph.senders[graph.offsets[child] : graph.offsets[child + 1]]
+            living = [slot for slot in parents if slot >= 0]
+            assert set(around.tolist()) & set(living) or not living or between.journal.refused
+            assert np.asarray(carry.alive)[around].all() or not len(around)
+            tied += bool(len(around))
+        assert between.next_need(tick) == tick + 1
+        carry, _ = machine.some(carry, 1)
+        carry = jax.device_get(carry)
+    assert tied > 0
+
+
+class Notes:
+    refused = 0
+
+    def add_events(self, rows):
+        self.refused += sum(row.data["refused"] for row in rows)

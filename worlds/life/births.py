@@ -5,7 +5,7 @@ of their group, and the same arrays say whom the mind inherits from: body and ne
 come from different parents.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
@@ -29,7 +29,7 @@ class Matched(NamedTuple):
     born: Array
 
 
-def mates(wants: Array, near: Near, reach: Array, group: Array) -> Array:
+def mates(wants: Array, near: Near, reach: Any, group: Array) -> Array:
     """[N] int32 slot of each willing slot's mate, N where none: pairs of mutually nearest.
 
     Only willing members of the same group within reach are candidates.

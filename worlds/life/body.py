@@ -4,7 +4,7 @@ Every function returns who pays what, so that ``World.step`` can account for eac
 Energy is a float32 in units of the ground's ``capacity`` scale; nothing here makes any.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
@@ -75,7 +75,7 @@ def acts_of(action: Array, acting: Array, words: int) -> Acts:
     )
 
 
-def bites(energy: Array, cell: Array, eats: Array, bite: Array) -> tuple[Array, Array]:
+def bites(energy: Array, cell: Array, eats: Array, bite: Array | float) -> tuple[Array, Array]:
     """Share out cells among those who eat there at once.
 
     m eaters together take 1 - (1 - bite)^m of a cell, as if they ate one after the other,
@@ -103,9 +103,7 @@ class Fight(NamedTuple):
     won: Array
 
 
-def blows(
-    near: Near, attack: Array, energy: Array, reach: Array, power: Array, loot: Array
-) -> Fight:
+def blows(near: Near, attack: Array, energy: Array, reach: Any, power: Any, loot: Any) -> Fight:
     """Hit everybody within reach, weaker at a distance; victims lose what they have at most.
 
     A blow takes power x attack x exp(-distance / 2). Where blows together exceed what the
@@ -120,7 +118,7 @@ def blows(
     return Fight(lost=jnp.where(total > 0, total * scale, 0.0), won=loot * taken.sum(1))
 
 
-def shoved(near: Near, push: Array, reach: Array, strength: Array, num: int) -> Array:
+def shoved(near: Near, push: Array, reach: Any, strength: Any, num: int) -> Array:
     """[num, 2] how far each of the others is moved.
 
     The nearest one within reach goes away from whoever pushes, towards whoever pulls; who is
@@ -151,7 +149,7 @@ def heard(near: Near, speak: Array, words: Array, inbox: Array) -> tuple[Array, 
     return jnp.where(any_words[:, None], words[speaker], inbox), any_words
 
 
-def landscaped(made: Array, cell: Array, change: Array, step: Array) -> Array:
+def landscaped(made: Array, cell: Array, change: Array, step: Any) -> Array:
     """[5, S * S] differences from the base maps after everybody dug, cut to [-1, 1]."""
     return jnp.clip(made.at[:, cell].add(step * change.T), -1.0, 1.0)
 

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
 
-from worlds.life import body
+from worlds.life import body, parts
 from worlds.life.births import Matched, match, mates
 from worlds.life.frames import paint
-from worlds.life.machines import WORDS, Machines, Report, compute, rule_program
+from worlds.life.machines import WORDS, Machines, Report
 from worlds.life.space import Near, bins_of, cell_of, nearest, wrap
 from worlds.life.state import Flows, LifeState, Prices
 from worlds.life.terrain import (
@@ -24,7 +24,7 @@ from worlds.life.terrain import (
     season,
 )
 from worlds.life.views import NUM_OTHER, NUM_OWN, view_of
-from worlds.random import random_pair, uniform
+from worlds.random import uniform
 from worlds.registry import component
 from worlds.tree import doc_field, provided, pytree
 from worlds.types import Array, Observation, Transition
@@ -32,7 +32,8 @@ from worlds.world import World
 
 __all__ = ["Life"]
 
-IDENTITY = 8
+IDENTITY = parts.IDENTITY
+_CLIMATE, _PRICES = Climate(), Prices()  # type: ignore[call-arg]
 _KNOWN_MACHINES = 8  # machines among which each machine finds its western and eastern one
 
 
@@ -87,8 +88,8 @@ class Life(World[LifeState]):
 
     size: int = doc_field(128, "cells along each side of the torus", ge=8)
     terrain: Terrain = doc_field("perlin", "how base maps are made")
-    climate: Climate = doc_field(Climate(), "how the ground changes by itself")
-    prices: Prices = doc_field(Prices(), "what living and acting cost")
+    climate: Climate = doc_field(_CLIMATE, "how the ground changes by itself")
+    prices: Prices = doc_field(_PRICES, "what living and acting cost")
     growth: float = doc_field(1.0, "energy that fertility 1 grows in a step", ge=0)
     decay: float = doc_field(0.5, "energy that every cell loses in a step", ge=0)
     richness: float = doc_field(16.0, "energy that a cell of capacity 1 can hold", gt=0)
@@ -165,7 +166,7 @@ class Life(World[LifeState]):
         position = wrap(where, size)
         many = jnp.arange(num * IDENTITY)
         identity = 2 * uniform(key, many, 2).reshape(num, IDENTITY) - 1
-        machines = self._first_machines(key)
+        machines = parts.first_machines(self, key)
         tick = jnp.int32(0)
         fields = maps(self.terrain, points, self.climate, tick, size)
         energy = 0.5 * self.richness * fields[FIELDS.index("capacity")].reshape(-1)
@@ -216,8 +217,8 @@ class Life(World[LifeState]):
         matched = self._match(state, acts, ground, cell, lives, settled.stock)
         state_after, report, heard = self._moved(key, state, acts, cell, lives)
         stock, given, spent = self._endow(ground, cell, matched, settled.stock)
-        state_after = self._born(key, state, state_after, matched, lives)
-        energy, sun, faded = self._grow(settled.ground, ground)
+        state_after = parts.born(self, key, state, state_after, matched, lives)
+        energy, sun, faded = parts.grown(self, settled.ground, ground)
         flows = Flows(
             **settled.flows,
             sun=sun,
@@ -240,7 +241,9 @@ class Life(World[LifeState]):
             near_machines=near_machines,
             peers=peers,
         )
-        metrics = self._metrics(state, state_after, acts, matched, settled.dies, report, heard)
+        metrics = parts.metrics_of(
+            self, state, state_after, acts, matched, settled.dies, report, heard
+        )
         ended = (state_after.tick >= self.max_steps) if self.max_steps else jnp.bool_(False)
         transition = Transition(
             reward=jnp.where(state.alive, settled.reward, 0.0),
@@ -296,12 +299,12 @@ class Life(World[LifeState]):
         base = maps(self.terrain, state.points, self.climate, state.tick, size)
         made = state.made.reshape(CHANGEABLE, size, size)
         summer = season(self.climate, state.tick, size)[:, None]
-        parts = [
+        fields = [
             jnp.clip(base[0] + made[0] + summer, 0.0, 2.0)[None],
             2.0 * jnp.clip(base[1:CHANGEABLE] + made[1:], 0.0, 1.0),
             self.richness * base[CHANGEABLE:],
         ]
-        return Ground(jnp.concatenate(parts))
+        return Ground(jnp.concatenate(fields))
 
     # ---- parts of a step ------------------------------------------------------------------
 
@@ -389,8 +392,8 @@ class Life(World[LifeState]):
         made = body.landscaped(state.made, cell, acts.terraform, self.digging)
         machines, bits, report = state.machines, state.bits, None
         if self.robots:
-            machines = self._taught(state, acts)
-            machines, made, bits, report = self._computed(machines, state.peers, made, bits)
+            machines = parts.taught(self, state, acts)
+            machines, made, bits, report = parts.computed(self, machines, state.peers, made, bits)
         now = jnp.stack(
             [
                 acts.move[:, 0],
@@ -415,125 +418,6 @@ class Life(World[LifeState]):
             machines=machines,
         )
         return state, report, heard & lives  # type: ignore[return-value]
-
-    def _taught(self, state: LifeState, acts: body.Acts) -> Machines:
-        """Machines pushed, and programmed by those who see them (the last slot of several)."""
-        assert state.near_machines is not None
-        near, machines = state.near_machines, state.machines
-        shove = body.shoved(near, acts.push, self.reach, self.strength, self.robots)
-        position = wrap(machines.position + shove, self.size)
-        target = jnp.where(acts.program[:, None], near.index, self.robots)
-        slot = jnp.broadcast_to(jnp.arange(self.num_slots)[:, None], target.shape)
-        source = jnp.full(self.robots + 1, -1, jnp.int32).at[target].max(slot.astype(jnp.int32))
-        source = source[: self.robots]
-        program = acts.words[jnp.maximum(source, 0), :WORDS]
-        program = jnp.where((source >= 0)[:, None], program, machines.program)
-        return machines._replace(position=position, program=program)
-
-    def _computed(
-        self, machines: Machines, peers: Near | None, made: Array, bits: Array
-    ) -> tuple[Machines, Array, Array, Report]:
-        """Instructions, then the acts that memories steer."""
-        assert peers is not None
-        machines, report = compute(machines, peers, self.ticks)
-        memory = machines.memory
-        cell = cell_of(machines.position, self.size)
-        writes, reads = memory[:, 4] > 0.5, memory[:, 4] < -0.5
-        seen = jnp.where(bits[cell], 1.0, -1.0)
-        memory = memory.at[:, 0].set(jnp.where(reads, seen, memory[:, 0]))
-        spot = jnp.where(writes, cell, self.size**2)
-        bits = bits.at[spot].set(memory[:, 0] > 0, mode="drop")
-        digs = jnp.where((memory[:, 5] > 0.5)[:, None], memory[:, 6 : 6 + CHANGEABLE], 0.0)
-        made = body.landscaped(made, cell, digs, self.digging)
-        goes = jnp.where((memory[:, 3] > 0.5)[:, None], memory[:, 1:3], 0.0)
-        position = wrap(machines.position + self.machine_speed * goes, self.size)
-        return machines._replace(memory=memory, position=position), made, bits, report
-
-    def _born(
-        self, key: Array, before: LifeState, state: LifeState, matched: Matched, lives: Array
-    ) -> LifeState:
-        """Bodies of newborns, beside their first parent; the dead leave nothing behind."""
-        num, born = self.num_slots, matched.born[:, None]
-        first, second = matched.parents[:, 0], matched.parents[:, 1]
-        first = jnp.maximum(first, 0)
-        second = jnp.where(second >= 0, second, first)
-        words = random_pair(key, jnp.arange(num * (IDENTITY + 2)))
-        units = [(word >> 8).astype(jnp.float32) * np.float32(2.0**-24) for word in words]
-        coin, change = (unit.reshape(num, IDENTITY + 2) for unit in units)
-        coin, change = coin[:, :IDENTITY] < 0.5, 2 * change - 1
-        change, beside = change[:, :IDENTITY], change[:, IDENTITY:]
-        inherited = jnp.where(coin, before.identity[first], before.identity[second])
-        inherited = jnp.clip(inherited + self.drift * change, -1.0, 1.0)
-        place = wrap(state.position[first] + beside, self.size)
-        there = (lives | matched.born)[:, None]
-
-        def fresh(newborn: Any, old: Array) -> Array:
-            return jnp.where(there, jnp.where(born, newborn, old), 0.0)
-
-        bore = (matched.child < num).astype(jnp.int32)
-        bore = (
-            bore
-            + (
-                jnp.zeros(num + 1, jnp.int32)
-                .at[jnp.where(matched.parents[:, 1] >= 0, matched.parents[:, 1], num)]
-                .add(1)[:num]
-            )
-        )
-        gone = ~there[:, 0] | matched.born
-        return state._replace(
-            position=fresh(place, state.position),
-            identity=fresh(inherited, before.identity),
-            voice=fresh(0.0, state.voice),
-            inbox=fresh(0.0, state.inbox),
-            last=fresh(0.0, state.last),
-            age=jnp.where(gone, 0, state.age),
-            children=jnp.where(gone, 0, state.children + bore),
-        )
-
-    def _grow(self, energy: Array, ground: Ground) -> tuple[Array, Array, Array]:
-        """The ground grows by its fertility and fades; above its capacity it only fades."""
-        fertility, capacity = ground.fields[0].reshape(-1), ground.fields[-1].reshape(-1)
-        grown = jnp.maximum(energy + self.growth * fertility - self.decay, 0.0)
-        new = jnp.minimum(grown, jnp.maximum(capacity, energy - self.decay))
-        change = new - energy
-        return new, jnp.maximum(change, 0.0).sum(), jnp.maximum(-change, 0.0).sum()
-
-    def _metrics(
-        self,
-        before: LifeState,
-        state: LifeState,
-        acts: body.Acts,
-        matched: Matched,
-        dies: Array,
-        report: Report | None,
-        heard: Array,
-    ) -> dict[str, Array]:
-        count = before.alive.sum(dtype=jnp.int32)
-        living = jnp.maximum(count, 1).astype(jnp.float32)
-        age = jnp.where(before.alive, before.age, 0).sum().astype(jnp.float32)
-        metrics = {
-            "population": state.alive.sum(dtype=jnp.int32),
-            "born": matched.born.sum(dtype=jnp.int32),
-            "died": dies.sum(dtype=jnp.int32),
-            "refused": matched.refused.sum(dtype=jnp.int32),
-            "mean_age": age / living,
-            "mean_stock": state.stock.sum() / jnp.maximum(state.alive.sum(), 1),
-            "speaking": acts.speak.sum(dtype=jnp.int32),
-            "hearing": heard.sum(dtype=jnp.int32),
-            "attacking": (acts.attack > 0).sum(dtype=jnp.int32),
-            "terraformed": jnp.abs(state.made).mean(),
-            "unseen": state.near.unseen,
-        }
-        metrics |= {f"energy_{name}": value for name, value in state.flows._asdict().items()}
-        if report is not None:
-            assert before.near_machines is not None
-            aimed = acts.program[:, None] & (before.near_machines.index < self.robots)
-            metrics |= {
-                "programs_written": aimed.sum(dtype=jnp.int32),
-                "programs_copied": report.copied,
-                "programs_used": report.used,
-            }
-        return metrics
 
     # ---- small things -----------------------------------------------------------------------
 
@@ -569,22 +453,3 @@ class Life(World[LifeState]):
             nearest(position, places, bins, count=self._machines_seen, same=False),
             nearest(places, places, bins, count=_KNOWN_MACHINES, same=True),
         )
-
-    def _first_machines(self, key: Array) -> Machines:
-        num = self.robots
-        lane = jnp.arange(num)
-        if self.layout == "row":
-            middle = jnp.full(num, self.size / 2)
-            position = jnp.stack([middle, lane.astype(jnp.float32) + 0.5], axis=1)
-        else:
-            where = uniform(key, jnp.arange(num * 2), 3).reshape(num, 2)
-            position = wrap(where * self.size, self.size)
-        many = jnp.arange(2 * num * WORDS)
-        memory, program = 2 * uniform(key, many, 4).reshape(2, num, WORDS) - 1
-        if self.rule >= 0:
-            program = jnp.broadcast_to(jnp.asarray(rule_program(self.rule)), (num, WORDS))
-            memory = jnp.zeros((num, WORDS)).at[:, 0].set(memory[:, 0])
-        if self.tape:
-            bits = np.array([2.0 * (bit == "1") - 1.0 for bit in self.tape], np.float32)
-            memory = memory.at[:, 0].set(bits)
-        return Machines(position, memory, program)

@@ -100,7 +100,7 @@ def compute(machines: Machines, near: Near, ticks: int) -> tuple[Machines, Repor
     memory, program, report = jax.lax.fori_loop(
         0,
         ticks,
-        lambda _, now: _tick(*now[:2], west, east, now[2]),
+        lambda _, now: _tick(now[0], now[1], west, east, now[2]),
         (machines.memory, machines.program, report),
     )
     return machines._replace(memory=memory, program=program), report
