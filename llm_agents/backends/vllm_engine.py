@@ -121,9 +121,8 @@ class _Engine:
 
     def __init__(self, told: VLLM) -> None:
         variables = environment(kv_cache_gib=told.kv_cache_gib)
-        variables["VLLM_ENABLE_V1_MULTIPROCESSING"] = (
-            "0"  # starts ten times as fast, and dies with us
-        )
+        # The engine computes in this process: it starts faster, and ends with us.
+        variables["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         folder = find_model(told.model)
         if os.path.isdir(folder):
             variables["HF_HUB_OFFLINE"] = "1"
