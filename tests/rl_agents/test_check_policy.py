@@ -23,6 +23,10 @@ CANDIDATES = [
     ("donor_game", {**SIZE, "punishment": "costly"}),
     ("epidemic", {"num_slots": 4, "num_players": 4, "awareness": "own"}),
     ("opinions", {"num_slots": 4, "num_players": 4}),
+    ("coin_game", {"num_slots": 4, "num_players": 4, "size": 4}),
+    ("commons_harvest", {"num_slots": 4, "num_players": 4, "layout": "small"}),
+    ("clean_up", {"num_slots": 4, "num_players": 4, "layout": "small"}),
+    ("memory_sequence", {"length": 4, "trials": 3}),
 ]
 
 

@@ -20,7 +20,20 @@ from worlds.tree import doc_field, provided, pytree
 from worlds.types import ParseError
 
 HERE = sys.modules[__name__]
-WORLDS = sorted(entries("world"))
+# One world of each family is enough in the fast suite: all of these share their machinery.
+SIBLINGS = (
+    "battle_of_the_colours",
+    "clean_up",
+    "in_the_matrix",
+    "monster_hunt",
+    "navigation",
+    "commons_harvest",
+    "tsp",
+)
+WORLDS = [
+    pytest.param(name, marks=pytest.mark.slow) if name in SIBLINGS else name
+    for name in sorted(entries("world"))
+]
 
 
 def shares(row, seat):
@@ -49,6 +62,24 @@ SIZES = {
     "public_goods": ({"num_players": 4, "num_slots": 4, "rounds": 3}, None),
     "epidemic": ({"num_players": 6, "num_slots": 6}, {"num_slots": 9}),
     "opinions": ({"num_players": 5, "num_slots": 5}, {"num_slots": 7}),
+    "coin_game": ({"max_steps": 12}, None),
+    "monster_hunt": ({"max_steps": 20, "size": 6, "num_slots": 4, "num_players": 3}, None),
+    "battle_of_the_colours": ({"max_steps": 20}, None),
+    "commons_harvest": (
+        {"layout": "small", "max_steps": 20, "num_slots": 4, "num_players": 3, "timeout": 3},
+        None,
+    ),
+    "clean_up": (
+        {"layout": "small", "max_steps": 20, "num_slots": 4, "num_players": 3, "timeout": 3},
+        None,
+    ),
+    "in_the_matrix": (
+        {"layout": "small", "max_steps": 40, "num_slots": 4, "num_players": 3, "timeout": 3},
+        None,
+    ),
+    "navigation": ({"size": 6, "max_steps": 12, "num_slots": 3, "num_players": 2}, None),
+    "memory_sequence": ({"length": 4, "trials": 3, "teachers": "oracle"}, None),
+    "tsp": ({"cities": 4, "trials": 3, "teachers": "oracle"}, None),
 }
 
 

@@ -19,8 +19,22 @@ from worlds import aec_env, make, parallel_env
 from worlds.random import fold, named
 from worlds.registry import entries
 
-WORLDS = sorted(entries("world"))
+# One world of each family is enough in the fast suite: all of these share their machinery.
+SIBLINGS = (
+    "battle_of_the_colours",
+    "clean_up",
+    "in_the_matrix",
+    "monster_hunt",
+    "navigation",
+    "commons_harvest",
+    "tsp",
+)
+WORLDS = [name for name in sorted(entries("world")) if name not in SIBLINGS]
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in SIBLINGS]
 VARIANTS = [(name, {}) for name in WORLDS] + [
+    pytest.param(name, {}, marks=pytest.mark.slow) for name in SIBLINGS
+]
+VARIANTS += [
     ("matrix_game", {"rounds": 5, "num_slots": 4, "num_players": 4}),
     (
         "matrix_game",
@@ -33,7 +47,7 @@ VARIANTS = [(name, {}) for name in WORLDS] + [
         },
     ),
 ]
-IDS = [f"{name}-{index}" for index, (name, _) in enumerate(VARIANTS)]
+IDS = [f"{getattr(one, 'values', one)[0]}-{index}" for index, one in enumerate(VARIANTS)]
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +67,7 @@ def test_every_world_passes_the_tests_of_pettingzoo(name, params, shown):
     seed_test(lambda: aec_env(name, **shown, **params), num_cycles=30)
 
 
-@pytest.mark.parametrize("name", WORLDS)
+@pytest.mark.parametrize("name", WORLDS + SLOW)
 def test_worlds_with_captions_pass_with_texts_too(name):
     world = make(name)
     if world.caption is None:
