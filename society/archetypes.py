@@ -34,7 +34,7 @@ class Refresh:
     asked: int
 
 
-def archetypes_of(population: Population) -> tuple[Group, ...]:
+def archetypes_of(population: Population) -> tuple[Any, ...]:
     """Groups of array minds that ask a language model."""
     return tuple(group for group in population.groups if getattr(group.policy, "asks", False))
 
@@ -54,7 +54,8 @@ def seat_archetypes(population: Population, world: Any) -> Population:
                 observation_space=world.observation_space(group.start),
                 attributes=group.columns,
             )
-            group = dataclasses.replace(group, policy=group.policy.seated(seats))
+            policy: Any = group.policy
+            group = dataclasses.replace(group, policy=policy.seated(seats))
         groups.append(group)
     return dataclasses.replace(population, groups=tuple(groups))
 
@@ -150,7 +151,7 @@ def _rows(
     replicate: int,
     place: Place,
     index: int,
-    group: Group,
+    group: Any,
     prompts: list[Any],
     answers: list[Any],
     table: np.ndarray,

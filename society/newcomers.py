@@ -30,11 +30,11 @@ def make_attach(scenario: Any, selection: Any) -> AttachRule | None:
     Raises:
       ScenarioError: Nobody is born between generations, or there are no ties to give.
     """
-    spec = scenario.graph.attach if scenario.graph is not None else None
-    if spec is None:
+    graph = scenario.graph
+    if graph is None or graph.attach is None:
         return None
     with scenario.locating("graph.attach"):
-        if scenario.graph.rule.use == "complete":
+        if graph.rule.use == "complete":
             raise ValueError(
                 "attach ties newcomers, but everybody is tied to everybody; choose another graph"
             )
@@ -45,7 +45,7 @@ def make_attach(scenario: Any, selection: Any) -> AttachRule | None:
                 "generations: and a selection in which newcomers replace others (truncation, "
                 "tournament, moran)"
             )
-        return spec.build()
+        return graph.attach.build()
 
 
 def tie_newcomers(

@@ -329,7 +329,7 @@ def _entry(tick: int, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         else {option: counts[option] for option in dict.fromkeys([*options, *counts])}
     )
     scored = [row for row in rows if "shares" in row and row["options"] == options]
-    if scored:
+    if scored and options is not None:
         means = np.mean([row["shares"] for row in scored], axis=0)
         entry["shares"] = {o: round(float(m), 6) for o, m in zip(options, means, strict=True)}
     numbers = [number for answer in answers if (number := _number(answer)) is not None]
