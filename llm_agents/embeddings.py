@@ -102,7 +102,7 @@ class SentenceTransformers(Embedding):
 
 def unit(vectors: np.ndarray) -> np.ndarray:
     """Rows scaled to length 1; rows of zeros stay."""
-    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
+    lengths = np.sqrt(np.square(vectors, dtype=np.float64).sum(axis=1))
     return (vectors / np.where(lengths > 0, lengths, 1)[:, None]).astype(np.float32)
 
 
