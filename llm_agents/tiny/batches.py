@@ -18,7 +18,8 @@ PROMPT_WEIGHT = 0.05
 DROPOUT = 0.05  # chance to leave out a merge, in the lessons that are cut up differently
 DROPOUT_SHARE = 0.2
 LONG = 256  # of the lessons that are longer, one in three is kept
-DRILL_ROWS, DRILL_LENGTH = 40, 96
+DRILL_ROWS, DRILL_LENGTH = 48, 64
+DRILL_SIGNS = (11, 90)  # tokens of single bytes: digits, letters, punctuation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,10 +88,12 @@ def drill(vocabulary: int, first: int, rng: np.random.Generator) -> Batch:
     Source: Olsson et al. (2022), "In-context learning and induction heads", arXiv:2209.11895.
     """
     tokens = rng.integers(first, vocabulary, (DRILL_ROWS, DRILL_LENGTH), dtype=np.int32)
+    signs = rng.integers(*DRILL_SIGNS, (DRILL_ROWS, DRILL_LENGTH), dtype=np.int32)
+    tokens = np.where(rng.random((DRILL_ROWS, 1)) < 0.7, signs, tokens)
     where = np.zeros((DRILL_ROWS, TARGETS), np.int32)
     weight = np.zeros((DRILL_ROWS, TARGETS), np.float32)
     for row in range(DRILL_ROWS):
-        period = int(rng.integers(4, DRILL_LENGTH // 4))
+        period = int(rng.integers(4, DRILL_LENGTH // 3))
         tokens[row] = np.resize(tokens[row, :period], DRILL_LENGTH)
         places = np.arange(period, DRILL_LENGTH - 1)[:TARGETS]
         where[row, : len(places)] = places

@@ -8,15 +8,17 @@ from llm_agents.tiny.lessons import Lesson
 from llm_agents.tiny.lessons_donor import donor_lessons
 from llm_agents.tiny.lessons_goods import goods_lessons
 from llm_agents.tiny.lessons_matrix import matrix_lessons
+from llm_agents.tiny.lessons_minds import minds_lessons
 from llm_agents.tiny.lessons_prose import prose_lessons
 
 __all__ = ["fingerprint", "lessons", "without"]
 
 SHARES: tuple[tuple[Callable[[random.Random], list[Lesson]], float], ...] = (
     (donor_lessons, 0.36),
-    (matrix_lessons, 0.34),
+    (matrix_lessons, 0.30),
     (goods_lessons, 0.08),
-    (prose_lessons, 0.22),
+    (prose_lessons, 0.14),
+    (minds_lessons, 0.12),
 )
 AT_ONCE = 24  # lessons kept of one episode: those of one game are much alike
 

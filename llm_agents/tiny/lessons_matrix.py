@@ -5,8 +5,9 @@ import random
 
 import numpy as np
 
-from llm_agents.backends.base import Request
+from llm_agents.backends.base import ChatMessage, Request
 from llm_agents.chat import Chat
+from llm_agents.prompting import Prompts
 from llm_agents.tiny.lessons import Agent, Lesson, Stage
 from llm_agents.tiny.lessons import seat_names as names_of
 from worlds.framing import Framing
@@ -165,6 +166,19 @@ def _agent(stage: Stage, slot: int, rng: random.Random) -> Agent:
 def _comprehension(stage: Stage, slot: int, rng: random.Random) -> Lesson:
     """A question about the payoffs, as a survey would put it."""
     seat, caption = stage.seats[slot], stage.caption
+    probes = caption.probes(seat)
+    if probes and rng.random() < 0.7:
+        probe = rng.choice(probes)
+        user = Prompts.shipped().render(
+            "direct", question=probe.ask, options=probe.options, hint=""
+        )
+        system = Prompts.shipped().render(
+            "system",
+            persona=f"You are {seat.name}, one of several participants.",
+            rules=caption.rules(seat),
+        )
+        messages = (ChatMessage("system", system), ChatMessage("user", user))
+        return Lesson("survey/probe", messages, probe.options[probe.right], probe.options)
     role = caption._known_role(seat) or 0
     labels, unit = caption.labels, caption.framing.currency
     mine, theirs = rng.randrange(len(labels)), rng.randrange(len(labels))
@@ -178,5 +192,8 @@ def _comprehension(stage: Stage, slot: int, rng: random.Random) -> Lesson:
             f"{labels[theirs]}? Reply with a number.",
         )
     )
-    system = Chat()._messages({"persona": f"You are {seat.name}."}, caption.rules(seat), ask)
-    return Lesson("survey/payoffs", system, np.format_float_positional(paid, trim="-"))
+    system = Prompts.shipped().render(
+        "system", persona=f"You are {seat.name}.", rules=caption.rules(seat)
+    )
+    messages = (ChatMessage("system", system), ChatMessage("user", ask))
+    return Lesson("survey/payoffs", messages, np.format_float_positional(paid, trim="-"))

@@ -8,12 +8,12 @@ import random
 from collections.abc import Callable
 
 from llm_agents.backends.base import ChatMessage
-from llm_agents.chat import Chat
+from llm_agents.prompting import Prompts
 from llm_agents.tiny.lessons import NAMES, Lesson
 from worlds.messages import render_messages
 from worlds.types import Message
 
-__all__ = ["prose_lessons"]
+__all__ = ["prose_lessons", "story"]
 
 BEINGS = "fox bear owl cat girl boy king fisher baker witch giant mouse robot sailor".split()
 QUALITIES = "old young clever brave lonely hungry quiet proud tiny golden strange happy".split()
@@ -76,7 +76,8 @@ def _ask(
     options: tuple[str, ...] | None = None,
 ) -> Lesson:
     persona = persona or f"You are {_name(rng)}, one of several participants."
-    messages = Chat()._messages({"persona": persona}, rules, user)
+    system = Prompts.shipped().render("system", persona=persona, rules=rules)
+    messages = (ChatMessage("system", system), ChatMessage("user", user))
     if options:
         end = f"\nOptions: {', '.join(options)}\nReply with one of the options and nothing else."
         messages = (messages[0], ChatMessage("user", user + end))
@@ -87,7 +88,8 @@ def _name(rng: random.Random) -> str:
     return rng.choice(NAMES) if rng.random() < 0.6 else f"Agent {rng.randrange(100)}"
 
 
-def _story(rng: random.Random, sentences: int = 3) -> list[str]:
+def story(rng: random.Random, sentences: int = 3) -> list[str]:
+    """A short story in sentences."""
     words = _words(rng)
     hero = f"{words['quality']} {words['being']}"
     begin = rng.choice(("Once a {hero} {act}.", "There was a {hero} who {act}.", "A {hero} {act}."))
@@ -115,8 +117,8 @@ def _storyteller(rng: random.Random) -> str:
 
 
 def _retell(rng: random.Random) -> Lesson:
-    story = " ".join(_story(rng, rng.choice((2, 3, 4))))
-    shown = story if rng.random() < 0.4 else _heard(rng, story)
+    told = " ".join(story(rng, rng.choice((2, 3, 4))))
+    shown = told if rng.random() < 0.4 else _heard(rng, told)
     ask = rng.choice(
         (
             f"Here is a story:\n{shown}\n\nRetell it in your own words.",
@@ -124,13 +126,13 @@ def _retell(rng: random.Random) -> Lesson:
             f"You read this story:\n\n{shown}\n\nWrite it down from memory. Reply with the story.",
         )
     )
-    return _ask("prose/retell", rng, ask, story, persona=_storyteller(rng))
+    return _ask("prose/retell", rng, ask, told, persona=_storyteller(rng))
 
 
 def _mix(rng: random.Random) -> Lesson:
-    stories = [_story(rng, 3) for _ in range(rng.choice((2, 3, 4)))]
+    stories = [story(rng, 3) for _ in range(rng.choice((2, 3, 4)))]
     first, second = rng.sample(range(len(stories)), 2)
-    texts = [" ".join(story) for story in stories]
+    texts = [" ".join(sentences) for sentences in stories]
     shown = [_heard(rng, text) if rng.random() < 0.5 else text for text in texts]
     listed = "\n\n".join(f"Story {number + 1}:\n{text}" for number, text in enumerate(shown))
     ask = rng.choice(

@@ -45,7 +45,7 @@ CONFIG = Config(
 )
 CHECKPOINT_EVERY_S = 120.0
 LOG_EVERY = 10
-DRILLS_UNTIL, DRILLS_EARLY, DRILLS_LATE = 620, 0.85, 0.1
+DRILLS_UNTIL, DRILLS_EARLY, DRILLS_LATE = 1000, 0.5, 0.08
 FIRST_WORD = 5  # tokens below it are control tokens
 
 
@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
     train, test = _lessons(options)
     tokenizer = _tokenizer(options.work / "tokenizer.json", train)
     if not options.export_only:
-        _train(options, encode(tokenizer, train, random.Random(options.seed)))
+        _train(options, _encoded(options.work / "encoded.npz", tokenizer, train, options.seed))
     from llm_agents.tiny.export import export
 
     export(options, CONFIG, tokenizer, test)
@@ -115,6 +115,22 @@ def _tokenizer(path: Path, train: list[Lesson]) -> Tokenizer:
         )
         make_tokenizer(texts, CONFIG.vocab_size).save(str(path))
     return Tokenizer.from_file(str(path))
+
+
+def _encoded(path: Path, tokenizer: Tokenizer, train: list[Lesson], seed: int) -> list[Encoded]:
+    """Lessons in tokens; kept, because encoding takes a minute."""
+    if not path.is_file():
+        fresh = encode(tokenizer, train, random.Random(seed))
+        sizes = [[len(lesson.tokens), lesson.answer] for lesson in fresh]
+        joined = np.concatenate([np.asarray(lesson.tokens, np.int32) for lesson in fresh])
+        np.savez(path, sizes=np.asarray(sizes, np.int32), tokens=joined)
+    with np.load(path, allow_pickle=False) as found:
+        sizes, tokens = found["sizes"], found["tokens"]
+    parts = np.split(tokens, np.cumsum(sizes[:-1, 0]))
+    return [
+        Encoded(tuple(part.tolist()), int(answer))
+        for part, answer in zip(parts, sizes[:, 1], strict=True)
+    ]
 
 
 # ---- training -----------------------------------------------------------------------------
