@@ -29,7 +29,7 @@ from worlds.framing import Framing
 from worlds.host import AskModel, Happening, HostWorld, Question
 from worlds.random import fold
 from worlds.spaces import AnyText
-from worlds.tree import provided, pytree
+from worlds.tree import doc_field, provided, pytree
 from worlds.types import Array, Observation, Seat, Transition
 from worlds.world import World
 
@@ -76,8 +76,8 @@ class Hosted(World[Book]):
     world: the host world itself; its leaves may change between steps. blank: an empty state.
     """
 
-    world: Any = None
-    blank: Any = None
+    world: Any = doc_field(None, "the host world")
+    blank: Any = doc_field(None, "an empty state")
     num_slots: int = provided(2)
     graph: Any = provided(None)
     present: Any = provided(None)
@@ -151,7 +151,7 @@ class Hosted(World[Book]):
 def hosted(world: HostWorld, population: Population) -> Hosted:
     """Put a host world behind its stand-in; its shapes are those of its first step."""
     arrays = any(not group.is_text for group in population.groups)
-    key = np.zeros(2, np.uint32)
+    key: Any = np.zeros(2, np.uint32)
     state = world.init(key)
     seen = world.observe(state)
     after, moved = world.step(key, state, list(world.noop()))
@@ -166,7 +166,7 @@ def hosted(world: HostWorld, population: Population) -> Hosted:
         metrics=_numbers(moved.metrics),
     )
     blank = jax.tree.map(np.zeros_like, book)
-    return Hosted(world=world, blank=blank, num_slots=world.num_slots)
+    return Hosted(world=world, blank=blank, num_slots=world.num_slots, graph=None, present=None)
 
 
 class HostSide:

@@ -11,10 +11,24 @@ import abc
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
+import jax.numpy as jnp
+import numpy as np
+
+from worlds.random import named, random_bits
 from worlds.types import Array, Observation, ParseError, Seat, Transition
 from worlds.world import State, World
 
-__all__ = ["AskModel", "Happening", "HostWorld", "Question", "option_named", "read_choice"]
+__all__ = [
+    "AskModel",
+    "Happening",
+    "HostWorld",
+    "Question",
+    "moved",
+    "option_named",
+    "read_choice",
+    "shown",
+    "words_of",
+]
 
 
 class Happening(NamedTuple):
@@ -92,6 +106,25 @@ class HostWorld(World[State]):
     @abc.abstractmethod
     def observe(self, state: State) -> Observation:
         """Show the state to everyone; ``text`` is never None."""
+
+
+def shown(
+    alive: Any, acting: Any, texts: Sequence[str], options: Any = None, view: Any = ()
+) -> Observation:
+    """An observation of NumPy arrays and texts."""
+    return Observation(view, alive, acting, None, tuple(texts), options)
+
+
+def moved(reward: Any, terminated: Any, truncated: Any, metrics: Any = None) -> Transition:
+    """A transition of NumPy arrays."""
+    return Transition(reward, terminated, truncated, metrics=metrics or {})
+
+
+def words_of(key: Any, num: int, name: str = "") -> np.ndarray:
+    """[num] uint32 random words of a step's key, or of a stream of that name."""
+    key = jnp.asarray(key)
+    key = named(key, name) if name else key
+    return np.asarray(random_bits(key, jnp.arange(num, dtype=jnp.uint32)))
 
 
 def option_named(text: str, options: Sequence[str]) -> str | None:

@@ -133,7 +133,7 @@ class TextAttractor(_OfTexts):
             return empty
         from scipy import stats
 
-        fit = stats.linregress(first, last)
+        fit: Any = stats.linregress(first, last)
         slope, error = float(fit.slope), float(fit.stderr)
         distance = (1.0 - slope) / error if error > 0 else math.inf
         return {
@@ -216,11 +216,13 @@ def property_of(name: str) -> Callable[[str], float]:
         return lambda text: len(set(tokens(text))) / max(len(tokens(text)), 1)
     try:
         if name == "polarity":
-            from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+            from vaderSentiment.vaderSentiment import (  # pyright: ignore[reportMissingImports]
+                SentimentIntensityAnalyzer,
+            )
 
             analyser = SentimentIntensityAnalyzer()
             return lambda text: float(analyser.polarity_scores(text)["compound"])
-        import textstat
+        import textstat  # pyright: ignore[reportMissingImports]
 
         return lambda text: float(textstat.gunning_fog(text)) if sentences(text) else 0.0
     except ImportError:

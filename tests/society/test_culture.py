@@ -27,8 +27,9 @@ def record(rounds, graph=None, given=()):
         ]
     num = 1 + max(slot for told in rounds for slot in told)
     empty = np.zeros(num)
+    world, clock = None, np.zeros((0, 3))
     return Record(
-        None, (), {}, np.zeros((0, 3)), {}, {}, empty, empty == 0, empty, graph, (), tuple(events)
+        world, (), {}, clock, {}, {}, empty, empty == 0, empty, graph, events=tuple(events)
     )
 
 

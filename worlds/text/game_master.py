@@ -7,9 +7,8 @@ from typing import Any, ClassVar
 import gymnasium
 import numpy as np
 
-from worlds.host import AskModel, Happening, HostWorld, Question
+from worlds.host import AskModel, Happening, HostWorld, Question, moved, shown, words_of
 from worlds.messages import render_messages
-from worlds.random import random_bits
 from worlds.registry import component
 from worlds.spaces import AnyText
 from worlds.text.maps import frozen, thawed
@@ -103,15 +102,14 @@ class GameMaster(HostWorld[dict[str, Any]]):
         """One's scene, who and what is there, and what happened lately."""
         acting = np.full(self.num_slots, state["step"] < self.max_steps)
         texts = tuple(self._text(state, slot) for slot in range(self.num_slots))
-        return Observation((), np.ones(self.num_slots, bool), acting, None, texts, None)
+        return shown(np.ones(self.num_slots, bool), acting, texts)
 
     def step(
         self, key: Array, state: dict[str, Any], action: Sequence[str]
     ) -> tuple[dict[str, Any], Transition]:
         """Resolve without a model: attempts that code cannot decide succeed by a coin."""
         after, open_ = self._by_code(state, action)
-        lanes = np.arange(self.num_slots, dtype=np.uint32)
-        heads = np.asarray(random_bits(np.asarray(key), lanes)) >> 31
+        heads = words_of(key, self.num_slots) >> 31
         for slot, attempt in open_:
             verdict = _OUTCOMES[int(heads[slot])]
             self._settle(after, slot, attempt, verdict, "")
@@ -143,7 +141,7 @@ class GameMaster(HostWorld[dict[str, Any]]):
         gain = self._scores(after) - self._scores(before)
         late = np.full(self.num_slots, after["step"] >= self.max_steps)
         metrics = {"judged": np.float32(after["judged"] - before["judged"])}
-        return after, Transition(gain, np.zeros_like(late), late, metrics=metrics)
+        return after, moved(gain, np.zeros_like(late), late, metrics)
 
     def outcome(self, state: dict[str, Any]) -> dict[str, Any]:
         """Wanted things that each holds, and how many attempts a model judged."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 import gymnasium
 import numpy as np
 
-from worlds.host import Happening, HostWorld
+from worlds.host import Happening, HostWorld, moved, shown
 from worlds.registry import component
 from worlds.spaces import AnyText
 from worlds.tree import doc_field, provided, pytree
@@ -86,7 +86,7 @@ class IteratedLearning(HostWorld[dict[str, Any]]):
         playing = state["step"] < self.horizon
         texts = tuple(self._text(state, slot) for slot in range(self.num_slots))
         acting = np.full(self.num_slots, playing)
-        return Observation((), np.ones(self.num_slots, bool), acting, None, texts, None)
+        return shown(np.ones(self.num_slots, bool), acting, texts)
 
     def step(
         self, key: Array, state: dict[str, Any], action: Sequence[str]
@@ -136,7 +136,7 @@ class IteratedLearning(HostWorld[dict[str, Any]]):
     def _moved(self, state: dict[str, Any], reward: np.ndarray) -> Transition:
         over = np.full(self.num_slots, state["step"] >= self.horizon)
         metrics = {name: np.float32(np.mean(values)) for name, values in state["marks"].items()}
-        return Transition(reward, over, np.zeros_like(over), metrics=metrics)
+        return moved(reward, over, np.zeros_like(over), metrics)
 
     def outcome(self, state: dict[str, Any]) -> dict[str, Any]:
         """Marks of the last language of each chain."""

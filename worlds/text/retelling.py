@@ -6,9 +6,8 @@ from typing import Any, ClassVar, Literal
 import gymnasium
 import numpy as np
 
-from worlds.host import Happening, HostWorld
+from worlds.host import Happening, HostWorld, moved, shown, words_of
 from worlds.messages import render_messages
-from worlds.random import named, random_bits
 from worlds.registry import component
 from worlds.spaces import AnyText
 from worlds.text.words import tokens
@@ -126,7 +125,7 @@ class Retelling(HostWorld[dict[str, Any]]):
         texts = tuple(
             self._shown_to(state, slot) if acting[slot] else "" for slot in range(self.num_slots)
         )
-        return Observation((), np.ones(self.num_slots, bool), acting, None, texts, None)
+        return shown(np.ones(self.num_slots, bool), acting, texts)
 
     def step(
         self, key: Array, state: dict[str, Any], action: Sequence[str]
@@ -149,7 +148,7 @@ class Retelling(HostWorld[dict[str, Any]]):
             "told": np.float32(reward.sum()),
             "words": np.float32(np.mean(lengths) if lengths else 0.0),
         }
-        return after, Transition(reward, np.zeros_like(ends), ends, metrics=metrics)
+        return after, moved(reward, np.zeros_like(ends), ends, metrics)
 
     def outcome(self, state: dict[str, Any]) -> dict[str, Any]:
         """How many texts each told."""
@@ -257,8 +256,7 @@ class Retelling(HostWorld[dict[str, Any]]):
     def _newcomers(self, key: Array) -> list[bool]:
         if self.turnover <= 0:
             return [False] * self.num_slots
-        lanes = np.arange(self.num_slots, dtype=np.uint32)
-        words = np.asarray(random_bits(named(np.asarray(key), "turnover"), lanes))
+        words = words_of(key, self.num_slots, "turnover")
         return [bool(word < float(self.turnover) * 2.0**32) for word in words]
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 import gymnasium
 import numpy as np
 
-from worlds.host import Happening, HostWorld, read_choice
+from worlds.host import Happening, HostWorld, moved, read_choice, shown
 from worlds.messages import render_messages
 from worlds.registry import component
 from worlds.spaces import AnyText
@@ -100,7 +100,7 @@ class Rooms(HostWorld[dict[str, Any]]):
         options = tuple(
             tuple(self.commands(state, slot)) if acting[slot] else None for slot in slots
         )
-        return Observation((), np.ones(self.num_slots, bool), acting, None, texts, options)
+        return shown(np.ones(self.num_slots, bool), acting, texts, options)
 
     def step(
         self, key: Array, state: dict[str, Any], action: Sequence[str]
@@ -129,7 +129,7 @@ class Rooms(HostWorld[dict[str, Any]]):
             "won": np.float32(after["won"]),
             "cells": np.float32(len(after["cells"])),
         }
-        return after, Transition(np.asarray(gains, np.float32), won, late, metrics=metrics)
+        return after, moved(np.asarray(gains, np.float32), won, late, metrics)
 
     def outcome(self, state: dict[str, Any]) -> dict[str, Any]:
         """Score of each, whether all won, and how much was found."""

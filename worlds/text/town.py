@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import gymnasium
 import numpy as np
 
-from worlds.host import Happening, HostWorld, option_named
+from worlds.host import Happening, HostWorld, moved, option_named, shown
 from worlds.messages import render_messages
 from worlds.registry import component
 from worlds.spaces import AnyText
@@ -132,7 +132,7 @@ class Town(HostWorld[dict[str, Any]]):
         options = tuple(
             self._commands(state, slot) or None if acting[slot] else None for slot in slots
         )
-        return Observation((), np.ones(self.num_slots, bool), acting, None, texts, options)
+        return shown(np.ones(self.num_slots, bool), acting, texts, options)
 
     def step(
         self, key: Array, state: dict[str, Any], action: Sequence[str]
@@ -155,7 +155,7 @@ class Town(HostWorld[dict[str, Any]]):
             "talking": np.float32(sum(chat >= 0 for chat in after["chat"])),
             "informed": np.float32(sum(after["informed"])),
         }
-        return after, Transition(reward, np.zeros_like(over), over, metrics=metrics)
+        return after, moved(reward, np.zeros_like(over), over, metrics)
 
     def outcome(self, state: dict[str, Any]) -> dict[str, Any]:
         """Who is informed and who came, how many have met, and calls per agent and hour."""

@@ -6,9 +6,8 @@ from typing import Any, ClassVar
 import gymnasium
 import numpy as np
 
-from worlds.host import Happening, HostWorld, read_choice
+from worlds.host import Happening, HostWorld, moved, read_choice, shown, words_of
 from worlds.messages import render_messages
-from worlds.random import below, random_bits
 from worlds.registry import component
 from worlds.spaces import AnyText
 from worlds.text.words import tokens
@@ -67,8 +66,8 @@ class TwentyQuestions(HostWorld[dict[str, Any]]):
 
     def init(self, key: Array) -> dict[str, Any]:
         """The judge thinks of one of the secrets."""
-        word = random_bits(np.asarray(key), np.uint32(0))
-        secret = self.secrets[int(below(word, len(self.secrets)))]
+        word = int(words_of(key, 1)[0])
+        secret = self.secrets[word * len(self.secrets) >> 32]
         return {"secret": secret, "step": 0, "said": [], "score": 0.0, "won": False}
 
     def observe(self, state: dict[str, Any]) -> Observation:
@@ -85,7 +84,7 @@ class TwentyQuestions(HostWorld[dict[str, Any]]):
             f"You think of: {state['secret']}.\n{past}",
         )
         options = (None, _ANSWERS if acting[1] else None)
-        return Observation((), np.ones(2, bool), acting, None, texts, options)
+        return shown(np.ones(2, bool), acting, texts, options)
 
     def step(
         self, key: Array, state: dict[str, Any], action: Sequence[str]
@@ -106,7 +105,7 @@ class TwentyQuestions(HostWorld[dict[str, Any]]):
         won = np.full(2, after["won"])
         late = np.full(2, after["step"] >= self.horizon) & ~won
         metrics = {"won": np.float32(after["won"])}
-        return Transition(gain, won | late, np.zeros(2, bool), metrics=metrics)
+        return moved(gain, won | late, np.zeros(2, bool), metrics)
 
     def outcome(self, state: dict[str, Any]) -> dict[str, Any]:
         """Score of both, whether it was found, and after how many questions."""
