@@ -104,7 +104,8 @@ def courses(
         if line.low is not None and line.high is not None:
             there = frame.points(line.x, line.high)
             back = frame.points(line.x[::-1], line.low[::-1])
-            parts.append(f'<path class="f{colour}" opacity="0.18" d="M{there}L{back}Z"/>')
+            faint = 0.18 if len(lines) < 4 else 0.1
+            parts.append(f'<path class="f{colour}" opacity="{faint}" d="M{there}L{back}Z"/>')
         parts.append(
             f'<path class="s{colour}" fill="none" stroke-width="2" stroke-linejoin="round" '
             f'd="M{frame.points(line.x, line.mean)}"/>'

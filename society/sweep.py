@@ -97,6 +97,8 @@ def check_sweep(scenario: Scenario) -> Checked:
         raise ScenarioError(list(dict.fromkeys(problems)))
     runs = sum(1 for _ in itertools.islice(cells(scenario), 1_000_000))
     labels = {path: [label for label, _ in levels] for path, levels in factors.items()}
+    if SAME_AGAIN in found:  # shown as what it changes
+        found[SAME_AGAIN] = {"seeds": list(_other_seeds(scenario))}
     return Checked(found, labels, runs, tuple(notes))
 
 

@@ -1,5 +1,6 @@
 """The report of a study."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from society.scenario import load_resolved
 from society.study.compare import compare
 from society.study.read import CellResults, Results
 from society.study.show import cell_headings, cell_labels, contrast_label, short
+from society.sweep import SAME_AGAIN
 
 __all__ = ["study_page"]
 
@@ -137,16 +139,19 @@ def _add_design(page: Page, results: Results) -> None:
         shown = ", ".join(levels) if len(levels) <= 12 else f"{len(levels)} values ({method})"
         page.paragraph(f"Factor {path}: {shown}.")
     if len(conditions) > 1:
-        table = [
-            [name, ", ".join(f"{k} = {v}" for k, v in changes.items()) or "as it is"]
-            for name, changes in conditions.items()
-        ]
+        table = [[name, _changes(name, changes)] for name, changes in conditions.items()]
         page.table(["condition", "what it changes"], table, words=2)
     seeds = {len(cell.seeds) for cell in results.cells}
     page.paragraph(
         f"{min(seeds)} runs a cell, with the same seeds in every cell: runs are compared seed by "
         "seed where there are at least six."
     )
+
+
+def _changes(name: str, changes: Mapping[str, Any]) -> str:
+    if name == SAME_AGAIN:
+        return "nothing but the seeds"
+    return ", ".join(f"{k} = {json.dumps(v)}" for k, v in changes.items()) or "as it is"
 
 
 def _add_measure(page: Page, found: Mapping[str, Any], results: Results, measure: str) -> None:
@@ -187,7 +192,7 @@ def _add_measure(page: Page, found: Mapping[str, Any], results: Results, measure
         between = f", 95 % {number(ends[0])} to {number(ends[1])}" if ends else ""
         page.paragraph(
             f"Noise floor: two equal conditions with other seeds differ by "
-            f"{number(floor['difference'])}{between}. Smaller differences say nothing."
+            f"{number(floor['difference'])}{between}. Differences as small as that say nothing."
         )
     for factor, values in (found["sensitivity"].get(measure) or {}).items():
         told = ", ".join(f"{key.replace('_', ' ')} {number(v)}" for key, v in values.items())

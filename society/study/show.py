@@ -85,7 +85,7 @@ def _print_moves(console: Console, found: Mapping[str, Any], measure: str) -> No
 
 
 def _cells(found: Mapping[str, Any], measure: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0))
     rows = [cell for cell in found["cells"] if cell["measures"].get(measure)]
     for name in cell_headings(found["cells"]):
         table.add_column(name, overflow="fold", min_width=min(len(name), 12))
@@ -129,8 +129,8 @@ def short(path: str) -> str:
 
 
 def _contrasts(contrasts: list[dict[str, Any]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold")
-    table.add_column("compared", overflow="fold", min_width=18)
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0))
+    table.add_column("compared", overflow="fold", min_width=16)
     for name in ("difference", "95 % interval", "P(better)", "g", "p (Holm)"):
         table.add_column(name, justify="right", no_wrap=True)
     for one in contrasts[:_MOST]:
