@@ -141,7 +141,8 @@ class Chat(TextPolicy):
         decided = await decide(ask, view, self.reasoning, self.samples, prediction)
         drafts += decided.drafts
         view.mind = self._after(view.mind, decided, prediction)
-        reply = dataclasses.replace(decided.reply, messages=tuple(drafts), events=events)
+        made = decided.reply
+        reply = Reply(made.action, tuple(drafts), made.fallback, made.notes, events)
         return reply, await self._remembered(ask, view, Did(decided.said, drafts))
 
     async def _remembered(self, ask: Ask, view: View, did: Did) -> dict[str, Any]:

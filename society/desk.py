@@ -97,16 +97,18 @@ class Asker:
             if isinstance(request, Remember):
                 return streams.remember(agent, request)
             return await self._desk._recall(streams, agent, request)
-        return (await self.many((request,)))[0]
+        return (await self._desk._ask(self._backend, ((self._key(request), request),)))[0]
 
     async def many(self, requests: Sequence[Request]) -> list[Response]:
         """Ask several things at once; answers in the same order."""
-        keyed = []
-        for request in requests:
-            ordinal = self._ordinals.get(request.purpose, 0)
-            self._ordinals[request.purpose] = ordinal + 1
-            keyed.append((CallKey(*self._place, self._uid, request.purpose, ordinal), request))
+        keyed = [(self._key(request), request) for request in requests]
         return await self._desk._ask(self._backend, keyed)
+
+    def _key(self, request: Request) -> CallKey:
+        """The next key of the request's purpose."""
+        ordinal = self._ordinals.get(request.purpose, 0)
+        self._ordinals[request.purpose] = ordinal + 1
+        return CallKey(*self._place, self._uid, request.purpose, ordinal)
 
 
 class Desk:
