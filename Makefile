@@ -1,6 +1,6 @@
 # Everything runs inside .venv, installed from hashed requirement files.
 PYTHON ?= python3
-SCENARIO ?= quickstart
+SCENARIO ?= demo
 WORKERS ?= 2
 
 VENV := .venv
@@ -27,7 +27,7 @@ VLLM_STAMP := $(VLLM)/.installed
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(RUN_STAMP) ## Install what a run needs, then run SCENARIO (quickstart)
+demo: $(RUN_STAMP) ## Install what a run needs, then run SCENARIO (demo: language agents, offline)
 	$(BIN)/society run $(SCENARIO)
 
 install: $(TEST_STAMP) ## Create .venv with the development tools
