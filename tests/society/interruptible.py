@@ -40,8 +40,8 @@ def block_sockets():
 def change_what_agents_read():
     turn_of = Speakers._turn
 
-    def changed(self, slot, moment, place, talking):
-        turn = turn_of(self, slot, moment, place, talking)
+    def changed(self, slot, moment, place, *rest):
+        turn = turn_of(self, slot, moment, place, *rest)
         return dataclasses.replace(turn, text=turn.text + " Hurry.") if place.step == 2 else turn
 
     Speakers._turn = changed
