@@ -115,7 +115,7 @@ def our_play(num):
 
     single = make("coin_game", max_steps=EPISODE, collisions="allowed")
     world = as_arrays(
-        ManyWorlds(single, num_envs=num, restart=True, group_sizes=(2,), num_slots=2 * num)
+        ManyWorlds(world=single, num_envs=num, restart=True, group_sizes=(2,), num_slots=2 * num)
     )
     start = jax.jit(world.init)(jax.random.PRNGKey(0))
 

@@ -5,8 +5,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from rl_agents.adam import adam_begin
 from rl_agents.advantages import advantages
-from rl_agents.ippo import Ippo, IppoState, needs_network
+from rl_agents.ippo import IppoState, needs_network
 from rl_agents.learner import Learner, Trajectory
 from rl_agents.network_policy import Weights
 from rl_agents.ppo import Settings, Shape, batch_of, policy_loss, train_members
@@ -52,7 +53,8 @@ class AdvantageAlignment(Learner):
 
     def init(self, key: Array, mind: Mind, spaces: Seats) -> IppoState:
         """As independent PPO."""
-        return Ippo(policy=self.policy).init(key, mind, spaces)
+        begin = jax.vmap(adam_begin) if mind.params.spec.members else adam_begin
+        return IppoState(begin(mind.params.net), jnp.int32(0))
 
     def update(
         self, key: Array, state: IppoState, mind: Mind, trajectory: Trajectory

@@ -133,7 +133,7 @@ class DeepQLearning(Learner):
         every = jnp.concatenate([x, last[None]])
         then = jnp.take_along_axis(every, after.then[..., None], axis=0)
         legal = jnp.ones((*lead, spec.head.size), bool)
-        if trajectory.percept.legal is not None:
+        if trajectory.percept.legal is not None and trajectory.final.legal is not None:
             shown = jnp.concatenate([trajectory.percept.legal, trajectory.final.legal[None]])
             legal = jnp.take_along_axis(shown, after.then[..., None], axis=0)
         return Experience(

@@ -79,12 +79,12 @@ def check_learner(
     """
     name = type(learner).__name__
     policy, world = as_arrays(policy), as_arrays(world)
-    learner = as_arrays(dataclasses.replace(learner, policy=policy))  # type: ignore[type-var]
-    inner = getattr(learner, "learner", None)
+    given: Any = learner
+    learner = as_arrays(dataclasses.replace(given, policy=policy))
+    inner: Any = getattr(given, "learner", None)
     if inner is not None:
-        learner = dataclasses.replace(  # type: ignore[type-var]
-            learner, learner=dataclasses.replace(inner, policy=policy)
-        )
+        inner = dataclasses.replace(inner, policy=policy)
+        learner = as_arrays(dataclasses.replace(given, policy=policy, learner=inner))
     spaces = Seats(world.num_slots, 0, world, world.action_space(0), world.observation_space(0))
     policy.check(spaces)
     learner.check(policy, spaces)

@@ -63,12 +63,11 @@ def with_past_selves(scenario: Any, population: Population) -> Population:
         for group in population.groups
         if scenario.groups[group.name].learner is not None
     }
-    groups = [
-        dataclasses.replace(
-            group, policy=dataclasses.replace(group.policy, inner=policies.get(group.policy.of))
-        )
-        if scenario.groups[group.name].policy.use == "past_self"
-        else group
-        for group in population.groups
-    ]
+    groups = []
+    for group in population.groups:
+        if scenario.groups[group.name].policy.use == "past_self":
+            policy: Any = group.policy
+            known = dataclasses.replace(policy, inner=policies.get(policy.of))
+            group = dataclasses.replace(group, policy=known)
+        groups.append(group)
     return Population(tuple(groups))

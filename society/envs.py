@@ -74,6 +74,8 @@ def many_worlds(world: Any, population: Population, num_envs: int, restart: bool
         restart=restart and world.ends_early,
         group_sizes=tuple(group.size for group in population.groups),
         num_slots=population.num_slots * num_envs,
+        graph=None,
+        present=None,
     )
     many.check_params()
     return many

@@ -161,10 +161,11 @@ def fill_in(scenario: Any, policy: Any) -> Any:
     """The policy with its inner policy and, where the run exists, its weights; others as is."""
     if not isinstance(policy, Trained):
         return policy
-    source = _source(scenario, policy.from_)
+    source: Any = _source(scenario, policy.from_)
     path = source if isinstance(source, Path) else _run_of(source.hash)
     if path is None:
-        learned = {name: group.policy for name, group in source.groups.items() if group.learner}
+        groups: Any = getattr(source, "groups", {})
+        learned = {name: group.policy for name, group in groups.items() if group.learner}
         name = _which(policy.group, sorted(learned), policy.from_)
         return _with(policy, learned[name].build(), None)
     files = {file.stem: file for file in sorted((path / "policies").glob("*.weights"))}

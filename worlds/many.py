@@ -48,10 +48,10 @@ class ManyWorlds(World[ManyState]):
     or those of the episode under way where none has finished.
     """
 
-    world: Any = None
-    num_envs: int = 2
-    restart: bool = False
-    group_sizes: tuple[int, ...] = ()  # of the single world
+    world: Any = provided(None)
+    num_envs: int = provided(2)
+    restart: bool = provided(False)
+    group_sizes: tuple[int, ...] = provided(())  # of the single world
     num_slots: int = provided(2)
     graph: Any = provided(None)
     present: Any = provided(None)
