@@ -31,6 +31,7 @@ __all__ = [
     "permutation_test",
     "power",
     "probability_of_improvement",
+    "resampled_intervals",
     "runs_needed",
     "standard_error",
     "stratified_test",
@@ -177,8 +178,7 @@ def contrast(strata: Strata, *, paired: bool = False, seed: int = 0) -> dict[str
         raise ValueError("paired strata need the same runs on both sides")
     better = float(np.mean([_signs(*pair).mean() for pair in pairs]))
     difference = float(np.mean([first.mean() - second.mean() for first, second in pairs]))
-    several = all(min(first.size, second.size) > 1 for first, second in pairs)
-    ends, chances = _resampled(pairs, paired, seed) if several else (None, None)
+    ends, chances = resampled_intervals(pairs, paired=paired, seed=seed)
     return {
         "difference": difference,
         "ci95": ends,
@@ -192,23 +192,34 @@ def contrast(strata: Strata, *, paired: bool = False, seed: int = 0) -> dict[str
     }
 
 
-def _resampled(
-    pairs: list[tuple[np.ndarray, np.ndarray]], paired: bool, seed: int
-) -> tuple[list[float], list[float]]:
-    """Bootstrap intervals of the difference and of the probability of improvement."""
+def resampled_intervals(
+    strata: Strata, *, paired: bool = False, seed: int = 0
+) -> tuple[list[float] | None, list[float] | None]:
+    """Return bootstrap intervals of the difference and of the probability of improvement.
+
+    None for both where a side of a stratum has a single run.
+    """
+    pairs = [(_column(first), _column(second)) for first, second in strata]
+    if any(min(first.size, second.size) < 2 for first, second in pairs):
+        return None, None
     rng = np.random.default_rng(seed)
     gains, better = np.zeros(_RESAMPLES), np.zeros(_RESAMPLES)
     for first, second in pairs:
-        left = rng.multinomial(first.size, np.full(first.size, 1 / first.size), _RESAMPLES)
-        right = left
-        if not paired:
-            right = rng.multinomial(second.size, np.full(second.size, 1 / second.size), _RESAMPLES)
+        left = _times_drawn(rng, first.size)
+        right = left if paired else _times_drawn(rng, second.size)
         gains += left @ first / first.size - right @ second / second.size
         better += ((left @ _signs(first, second)) * right).sum(1) / (first.size * second.size)
     runs = sum(a.size if paired else a.size + b.size for a, b in pairs)
     groups = len(pairs) * (1 if paired else 2)
     low, high = _ends(0.5 * (better / len(pairs) + 1.0), runs, groups)
     return list(_ends(gains / len(pairs), runs, groups)), [low, high]
+
+
+def _times_drawn(rng: np.random.Generator, size: int) -> np.ndarray:
+    """[resamples, size]: how often each run is in each resample."""
+    drawn = rng.integers(0, size, (_RESAMPLES, size)) + size * np.arange(_RESAMPLES)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=_RESAMPLES * size)
+    return counts.reshape(_RESAMPLES, size).astype(np.float64)
 
 
 def _signs(first: np.ndarray, second: np.ndarray) -> np.ndarray:
