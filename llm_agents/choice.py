@@ -31,6 +31,7 @@ __all__ = [
     "read_top",
     "renormalised",
     "score_exactly",
+    "tells_whole",
     "walk",
 ]
 
@@ -253,6 +254,23 @@ def read_top(top: Top, rests: Sequence[str]) -> Found:
         if not rest:
             mass[index] = max(0.0, 1.0 - sum(mass) - sum(shared.values()))
     return Found(tuple(mass), shared)
+
+
+def tells_whole(top: Top, options: Sequence[str]) -> bool:
+    """True where the tokens that matter are whole options, so that nothing is left to be said.
+
+    >>> tells_whole([(" J", -0.1)], ("J", "F")), tells_whole([("de", -0.1)], ("defect", "J"))
+    (True, False)
+    """
+    wanted = [option.strip().casefold() for option in options]
+    found = read_top(top, options)
+    for token, logprob in top:
+        said = token.strip().casefold()
+        if not said or math.exp(logprob) < _WORTH_ASKING * found.total:
+            continue
+        if any(rest.startswith(said) and rest != said for rest in wanted):
+            return False
+    return True
 
 
 async def walk(

@@ -26,14 +26,26 @@ from llm_agents.backends.base import (
 from llm_agents.backends.openai_dialect import DIALECTS, OPENAI, Dialect, dialect_of
 from llm_agents.backends.openai_pool import Pool
 from llm_agents.backends.openai_wire import (
-    choice_from_text,
     exact_scores,
+    named_choice,
     payload,
     read_body,
+    refuses,
     top_tokens,
+    without_lead,
 )
 from llm_agents.backends.wrappers import RetryRule, with_retries
-from llm_agents.choice import CLEAR_MASS, LEAST_MASS, Top, continued, leads, renormalised, walk
+from llm_agents.choice import (
+    CLEAR_MASS,
+    LEAST_MASS,
+    Top,
+    continued,
+    leads,
+    read_top,
+    renormalised,
+    tells_whole,
+    walk,
+)
 from llm_agents.choice_forms import check_schema, checked
 from worlds.registry import component
 from worlds.text_safety import neutralise
@@ -202,7 +214,7 @@ class OpenAIHTTP(Backend):
                 if lead != leads(request)[0] and way != "text":
                     response = dataclasses.replace(response, method=f"led_{response.method}")
                 return spent.on(response)
-            if _refuses(response) and way != "text" and way != ways[-1]:
+            if refuses(response) and way != "text" and way != ways[-1]:
                 self._server.unsupported.add(way)
             elif response.error is not None:
                 return spent.on(response)
@@ -230,7 +242,8 @@ class OpenAIHTTP(Backend):
             if most >= CLEAR_MASS or "logprobs" in self._server.unsupported:
                 break
         if found is None or most < LEAST_MASS:
-            found, best = await self._exact(request, best, spent)
+            likely = (best,) if most >= CLEAR_MASS else leads(request)
+            found, best = await self._exact(request, best, likely, spent)
         if found is None:
             return dataclasses.replace(response, text=""), best
         options = request.options or ()
@@ -245,17 +258,22 @@ class OpenAIHTTP(Backend):
         )
         return response, best
 
+    @property
+    def _scores_prompts(self) -> bool:
+        server = self._server
+        return server.dialect.name == "vllm" and not {"logprobs", "exact"} & server.unsupported
+
     async def _exact(
-        self, request: Request, best: str, spent: _Spent
+        self, request: Request, best: str, likely: Sequence[str], spent: _Spent
     ) -> tuple[tuple[float, ...] | None, str]:
         """Score whole options as parts of the prompt, which vLLM can do; the lead that suits best.
 
         Dearer than a look at the likeliest tokens, and for any option, however unlikely.
         """
-        if self._server.dialect.name != "vllm" or {"logprobs", "exact"} & self._server.unsupported:
+        if not self._scores_prompts:
             return None, best
         most, found = -math.inf, None
-        for lead in leads(request):
+        for lead in likely:
             texts = [lead, *(lead + text for text in continued(lead, request.options or ()))]
             asked = await asyncio.gather(*(self._persist(request, "exact", t) for t in texts))
             for _, response in asked:
@@ -286,9 +304,11 @@ class OpenAIHTTP(Backend):
             if last.error is None:
                 self._server.unsupported.add("logprobs")
             return last, None, 0.0
+        if self._scores_prompts and not tells_whole(top, request.options or ()):
+            return last, None, read_top(top, request.options or ()).total
         more = ask if self._server.dialect.continues else None
         logprobs, mass = await walk(request.options or (), top, more)
-        if last.error is not None and _refuses(last):
+        if last.error is not None and refuses(last):
             last = dataclasses.replace(last, error=None)
         return last, logprobs, mass
 
@@ -301,14 +321,14 @@ class OpenAIHTTP(Backend):
         _, response = await self._persist(request, way, lead)
         spent.add(response)
         json_answer = way == "structured" and not self._server.dialect.on_boundary
-        return _named(response, request, way, json_answer)
+        return named_choice(response, request, way, json_answer)
 
     async def _read(self, request: Request, spent: _Spent) -> Response:
         """Read the option from a free text; ask again, the problem shown, ``reasks`` times."""
         for _ in range(self.reasks + 1):
             _, response = await self._persist(request, "text")
             spent.add(response)
-            response = _named(response, request, "text", False)
+            response = named_choice(response, request, "text", False)
             if response.error is not None or response.choice is not None:
                 break
             said = neutralise(response.text)[:_SHOWN_CHARS].strip() or "(no answer)"
@@ -355,7 +375,7 @@ class OpenAIHTTP(Backend):
                 await self._learn(server)
                 said = payload(request, server.model, server.dialect, way=way, lead=lead)
                 body, response = await self._post(server, said)
-                response = _continued(response, said["messages"][-1])
+                response = without_lead(response, said["messages"][-1])
             except _Failed as failure:
                 response = Response(error=failure.error, model=server.model)
         usage = self._priced(response.usage)
@@ -461,30 +481,3 @@ class OpenAIHTTP(Backend):
             + usage.completion_tokens * self.completion_price
         ) / 1e6
         return dataclasses.replace(usage, cost_usd=cost) if cost else usage
-
-
-def _refuses(response: Response) -> bool:
-    """True where the server does not know the parameters that a way needs."""
-    return (
-        response.error is not None
-        and response.error.kind == "rejected"
-        and any(f"HTTP {status}" in response.error.message for status in (400, 422, 501))
-    )
-
-
-def _continued(response: Response, last: Mapping[str, str]) -> Response:
-    """The response without the beginning that was given, which some servers repeat."""
-    if last["role"] == "assistant" and response.text.startswith(last["content"]):
-        return dataclasses.replace(response, text=response.text[len(last["content"]) :])
-    return response
-
-
-def _named(response: Response, request: Request, way: str, json_answer: bool) -> Response:
-    """The response with the option that its text names, if it names one."""
-    if response.error is not None:
-        return response
-    options = request.options or ()
-    index = choice_from_text(response.text, options, json_answer=json_answer)
-    if index is None:
-        return response
-    return dataclasses.replace(response, choice=index, text=options[index], method=way)

@@ -3,6 +3,7 @@
 Nothing here touches a socket, so every body that a server might send can be tested.
 """
 
+import dataclasses
 import datetime
 import email.utils
 import json
@@ -25,11 +26,14 @@ from worlds.redact import redact
 __all__ = [
     "choice_from_text",
     "exact_scores",
+    "named_choice",
     "payload",
     "read_body",
+    "refuses",
     "retry_after_s",
     "status_error",
     "top_tokens",
+    "without_lead",
 ]
 
 TOP_LOGPROBS = 20
@@ -213,6 +217,33 @@ def choice_from_text(text: str, options: Sequence[str], *, json_answer: bool) ->
     if found is None and (answer := _ANSWER.findall(text)):
         found = match_option(answer[-1], options)
     return found
+
+
+def refuses(response: Response) -> bool:
+    """True where the server does not know the parameters that a way needs."""
+    return (
+        response.error is not None
+        and response.error.kind == "rejected"
+        and any(f"HTTP {status}" in response.error.message for status in (400, 422, 501))
+    )
+
+
+def without_lead(response: Response, last: Mapping[str, str]) -> Response:
+    """The response without the beginning that was given, which some servers repeat."""
+    if last["role"] == "assistant" and response.text.startswith(last["content"]):
+        return dataclasses.replace(response, text=response.text[len(last["content"]) :])
+    return response
+
+
+def named_choice(response: Response, request: Request, way: str, json_answer: bool) -> Response:
+    """The response with the option that its text names, if it names one."""
+    if response.error is not None:
+        return response
+    options = request.options or ()
+    index = choice_from_text(response.text, options, json_answer=json_answer)
+    if index is None:
+        return response
+    return dataclasses.replace(response, choice=index, text=options[index], method=way)
 
 
 def _scored_prompt(body: Mapping[str, Any]) -> tuple[list[int], list[float]]:
