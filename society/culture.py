@@ -43,7 +43,7 @@ def teach(
       before: the carry as the generation ended. after: with newcomers in place.
       fitness: [N] float32 of those who were there. fresh: False: nothing ends.
     """
-    transmission = parts.transmission
+    transmission: Any = parts.transmission
     if not getattr(transmission, "teaches", False):
         return after
     world = before.world
@@ -72,7 +72,8 @@ def lifetime_known(world: Any, ticks: int) -> Any:
 
 def _learners_anew(engine: Any, parts: Parts, carry: Carry, fresh: Array | bool) -> Carry:
     """Learners of minds that were made anew forget what they knew of the old ones."""
-    if parts.transmission.minds != "naive" or not carry.learners:
+    transmission: Any = parts.transmission
+    if transmission.minds != "naive" or not carry.learners:
         return carry
     courses = list(carry.learners)
     for index, (learner, course) in enumerate(zip(parts.learners, courses, strict=True)):

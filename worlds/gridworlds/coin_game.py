@@ -114,7 +114,7 @@ class CoinGame(World[CoinState]):
         """Show the board around each player."""
         num, size = self.num_slots, self.size
         row, column = state.cell // size, state.cell % size
-        other = ~np.eye(num, dtype=bool) & state.alive[None, :]
+        other = state.alive[None, :] & ~np.eye(num, dtype=bool)
         mine = state.colour[None, :] == jnp.arange(num)[:, None]
         there = (state.coin >= 0)[None, :]
         coin_row, coin_column = state.coin // size, state.coin % size
