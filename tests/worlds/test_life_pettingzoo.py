@@ -1,6 +1,7 @@
 """The planet as a PettingZoo environment, with births and deaths."""
 
 import numpy as np
+import pytest
 from pettingzoo.test import parallel_api_test
 
 from worlds.life.body import ACTS, width_of
@@ -43,6 +44,7 @@ def test_names_come_from_uids_and_never_return():
     assert len(present) == 3 + born
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:pettingzoo.test.parallel_test")
 def test_the_planet_passes_pettingzoos_own_test():
     parallel_api_test(parallel_env("life", **PARAMS), num_cycles=15)
 
