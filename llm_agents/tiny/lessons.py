@@ -46,7 +46,7 @@ class Lesson:
 class Teacher(Protocol):
     """Whoever knows the answers of one agent."""
 
-    def answer(self, request: Request, turn: Turn | Birth) -> str:
+    def answer(self, request: Request, turn: Any) -> str:
         """What the agent should say; for choices one of the options."""
         ...
 
@@ -102,8 +102,7 @@ class Stage:
     ) -> None:
         """Start an episode; ``names`` are those of the slots, in order."""
         self.world = as_arrays(world)
-        self.caption = caption_of(self.world, framing)
-        assert self.caption is not None
+        self.caption: Any = caption_of(self.world, framing)
         self.names = list(names)
         self.caption.names = lambda slot: self.names[int(slot)]
         self._key = jax.random.PRNGKey(rng.getrandbits(30))
@@ -130,14 +129,12 @@ class Stage:
 
     def birth(self, slot: int, texts: Sequence[str] = ()) -> Birth:
         """The birth of whoever sits in a slot."""
-        assert self.caption is not None
         seat = self.seats[slot]
         return Birth(seat, generation=int(bool(texts)), texts=texts, rules=self.caption.rules(seat))
 
     def turn(self, slot: int, inbox: tuple[Message, ...] = (), talk: tuple[str, ...] = ()) -> Turn:
         """The turn of a slot, as the loop would put it together."""
         caption, seat, row = self.caption, self.seats[slot], self.row(slot)
-        assert caption is not None
         return Turn(
             seat=seat,
             rules=caption.rules(seat),

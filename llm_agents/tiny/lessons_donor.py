@@ -3,13 +3,14 @@
 import dataclasses
 import random
 import re
+from typing import Any
 
 from llm_agents.backends.base import Request
 from llm_agents.chat import Chat
 from llm_agents.tiny.lessons import Agent, Lesson, Stage, seat_names
 from worlds.framing import Framing
 from worlds.games.donor_game import DonorGame
-from worlds.types import Birth, Turn
+from worlds.types import Birth
 
 __all__ = ["donor_lessons"]
 
@@ -50,7 +51,7 @@ class DonorTeacher:
     give: int = 0
     least: int = 0
 
-    def answer(self, request: Request, turn: Turn | Birth) -> str:
+    def answer(self, request: Request, turn: Any) -> str:
         """A strategy, a gift with its reason, or a word to the others."""
         if isinstance(turn, Birth):
             return self._strategy(request)

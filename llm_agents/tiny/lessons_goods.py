@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,6 @@ from llm_agents.tiny.lessons import Agent, Lesson, Stage, seat_names
 from worlds.framing import Framing
 from worlds.games.captions.wording import amount
 from worlds.games.public_goods import PublicGoods
-from worlds.types import Turn
 
 __all__ = ["goods_lessons"]
 
@@ -33,7 +33,7 @@ class MemberTeacher:
     slot: int
     share: float | None
 
-    def answer(self, request: Request, turn: Turn) -> str:
+    def answer(self, request: Request, turn: Any) -> str:
         """A contribution with its reason, or 'none' in the phase of points."""
         row = self.stage.row(self.slot)
         if request.purpose == "predict":

@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,6 @@ from worlds.framing import Framing
 from worlds.games.captions.matrix_game import STORIES
 from worlds.games.matrix_game import MatrixGame
 from worlds.games.presets import PRESETS, symmetric
-from worlds.types import Turn
 
 __all__ = ["matrix_lessons"]
 
@@ -56,7 +56,7 @@ class PlayerTeacher:
     strategy: str
     fixed: int = 0
 
-    def answer(self, request: Request, turn: Turn) -> str:
+    def answer(self, request: Request, turn: Any) -> str:
         """A label, with reasons where they are asked for; a prediction; a word to the other."""
         labels = self.stage.caption.labels
         last = self._last()
@@ -141,7 +141,7 @@ def _payoffs(rng: random.Random) -> dict:
     if rng.random() < 0.75:
         table = PRESETS[rng.choice(GAMES)].table
     else:
-        low, middle, good, best = sorted(rng.sample(range(11), 4))
+        low, middle, good, best = sorted(map(float, rng.sample(range(11), 4)))
         dilemma = [[good, low], [best, middle]]
         table = symmetric(dilemma if rng.random() < 0.7 else [[best, low], [good, middle]])
     return {"game": "custom", "payoffs": np.asarray(table, np.float32)}

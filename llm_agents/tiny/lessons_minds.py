@@ -5,6 +5,7 @@ Prompts are the shipped templates and the world of retelling; only their content
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 from llm_agents.backends.base import ChatMessage
 from llm_agents.prompting import Prompts
@@ -109,7 +110,8 @@ def _listed(items: list[str]) -> str:
 
 def _retelling(rng: random.Random) -> Lesson:
     """A turn in the world of retelling: the story, or parts of several."""
-    rules = Retelling(num_slots=4).rules(Seat(0))
+    world: Any = Retelling
+    rules = world(num_slots=4).rules(Seat(0))
     persona = rng.choice((_persona(rng), f"You are a {rng.choice(MOODS)} storyteller."))
     if rng.random() < 0.15:
         text, task = "Nothing has been told to you yet.", rng.choice(list(BEGINNINGS))
