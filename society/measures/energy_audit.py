@@ -37,8 +37,8 @@ class EnergyAudit(Measure):
 
     ``energy.NAME`` is the sum of each flow over the run; ``audit_error`` is what is missing
     (stored before + sun - faded - spent - fought - stored now), summed over episodes,
-    relative to all that came in or was there, to six places. Sums on the device are compensated, so what
-    is left is the rounding of the world's own arithmetic.
+    relative to all that came in or was there, to six places. Sums on the device are
+    compensated, so what is left is the rounding of the world's own arithmetic.
     Source: Kahan (1965), doi:10.1145/363707.363723.
     """
 
