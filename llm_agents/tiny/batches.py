@@ -48,10 +48,10 @@ def encode_prompt(tokenizer: Tokenizer, lesson: Lesson) -> list[int]:
     """The conversation as the chat template writes it, up to where the answer begins."""
     ids: list[int] = []
     for message in lesson.messages:
-        ids.append(tokenizer.token_to_id(f"<|{message.role}|>"))
+        ids.append(_control(tokenizer, message.role))
         ids += tokenizer.encode(message.content, add_special_tokens=False).ids
-        ids.append(tokenizer.token_to_id("<|end|>"))
-    return [*ids, tokenizer.token_to_id("<|assistant|>")]
+        ids.append(_control(tokenizer, "end"))
+    return [*ids, _control(tokenizer, "assistant")]
 
 
 def encode(tokenizer: Tokenizer, lessons: Sequence[Lesson], rng: random.Random) -> list[Encoded]:
@@ -62,7 +62,7 @@ def encode(tokenizer: Tokenizer, lessons: Sequence[Lesson], rng: random.Random) 
         prompt = encode_prompt(tokenizer, lesson)
         tokenizer.model.dropout = None
         answer = tokenizer.encode(lesson.answer, add_special_tokens=False).ids
-        tokens = (*prompt, *answer, tokenizer.token_to_id("<|end|>"))
+        tokens = (*prompt, *answer, _control(tokenizer, "end"))
         if len(tokens) <= LONG or (len(tokens) <= BUCKETS[-1] and rng.random() < 1 / 3):
             found.append(Encoded(tokens, len(prompt)))
     return found
@@ -99,6 +99,12 @@ def drill(vocabulary: int, first: int, rng: np.random.Generator) -> Batch:
         where[row, : len(places)] = places
         weight[row, : len(places)] = 1.0
     return Batch(tokens, where, np.take_along_axis(tokens, where + 1, axis=1), weight)
+
+
+def _control(tokenizer: Tokenizer, name: str) -> int:
+    found = tokenizer.token_to_id(f"<|{name}|>")
+    assert found is not None
+    return found
 
 
 def _batch(lessons: Sequence[Encoded], size: int, rng: random.Random) -> Batch:

@@ -81,7 +81,8 @@ def save(path: Path, student: Student, step: int) -> None:
     """Write a checkpoint; the one before stays until this one is whole."""
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(student)]
     part = path.with_suffix(".part.npz")
-    np.savez(part, step=step, **{f"leaf{index}": leaf for index, leaf in enumerate(leaves)})
+    named: dict[str, Any] = {f"leaf{index}": leaf for index, leaf in enumerate(leaves)}
+    np.savez(part, step=step, **named)
     part.rename(path)
 
 

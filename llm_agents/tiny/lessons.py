@@ -7,7 +7,7 @@ prompt or a caption changes the lessons too, at the next training.
 
 import dataclasses
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol
 
 import jax
@@ -74,7 +74,7 @@ class Agent:
             raise ValueError(f"the teacher of {self.kind} was not understood: {reply.notes}")
         return reply
 
-    def _asker(self, turn: Turn | Birth) -> Callable[[Request], Any]:
+    def _asker(self, turn: Turn | Birth) -> Any:
         blundered = False
 
         async def ask(request: Request) -> Response:

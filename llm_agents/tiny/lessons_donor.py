@@ -9,7 +9,7 @@ from llm_agents.backends.base import Request
 from llm_agents.chat import Chat
 from llm_agents.tiny.lessons import Agent, Lesson, Stage, seat_names
 from worlds.framing import Framing
-from worlds.games.donor_game import DonorGame
+from worlds.registry import make
 from worlds.types import Birth
 
 __all__ = ["donor_lessons"]
@@ -127,13 +127,15 @@ class DonorTeacher:
 def donor_lessons(rng: random.Random) -> list[Lesson]:
     """Lessons of one episode: births with and without advice, gifts, some talk."""
     size = rng.choice((4, 8, 12, 12))
-    world = DonorGame(
+    costly = rng.random() < 0.1
+    world = make(
+        "donor_game",
         rounds=rng.choice((4, 12)),
         endowment=float(rng.choice((10, 10, 10, 20, 5, 100))),
         multiplier=float(rng.choice((2, 2, 2, 3, 1.5))),
         trace=rng.choice((3, 3, 3, 1, 0)),
-        protocol=rng.choice(("corrected", "corrected", "published")),
-        punishment="costly" if rng.random() < 0.1 else "none",
+        protocol="corrected" if costly else rng.choice(("corrected", "corrected", "published")),
+        punishment="costly" if costly else "none",
         partner_choice="refuse" if rng.random() < 0.07 else "none",
         num_slots=size,
         num_players=size,

@@ -11,7 +11,7 @@ from llm_agents.chat import Chat
 from llm_agents.tiny.lessons import Agent, Lesson, Stage, seat_names
 from worlds.framing import Framing
 from worlds.games.captions.wording import amount
-from worlds.games.public_goods import PublicGoods
+from worlds.registry import make
 
 __all__ = ["goods_lessons"]
 
@@ -74,7 +74,8 @@ def goods_lessons(rng: random.Random) -> list[Lesson]:
     """Lessons of one episode."""
     size = rng.choice((4, 4, 5))
     costly = rng.random() < 0.2
-    world = PublicGoods(
+    world = make(
+        "public_goods",
         rounds=10,
         group_size=size,
         endowment=float(rng.choice((20, 20, 10))),
