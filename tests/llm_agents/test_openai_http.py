@@ -115,7 +115,9 @@ def test_retry_after_in_seconds_and_as_a_date_is_obeyed():
     assert 0.9 <= took < 20
 
 
-@pytest.mark.parametrize("header", ["300", formatdate(time.time() + 9999, usegmt=True)])
+@pytest.mark.parametrize(
+    "header", ["300", formatdate(time.time() + 9999, usegmt=True)], ids=["seconds", "date"]
+)
 def test_a_retry_after_beyond_the_cap_is_an_error_at_once(header):
     response, calls, took = one(status(429, None, f"Retry-After: {header}"))
     assert response.error.kind == "rate_limit" and calls == 1 and took < 20
