@@ -12,7 +12,7 @@ from society import culture
 from society.apprentices import make_learners, with_past_selves
 from society.archetypes import archetypes_of, seat_archetypes
 from society.attributes import group_columns
-from society.carry import Carry, Parts, placed
+from society.carry import Carry, Parts, placed, results_of
 from society.channels import channel_plan
 from society.contract import Measure, Selection
 from society.engine import Engine
@@ -408,7 +408,8 @@ def _check_fitness(simulation: Simulation, scenario: Scenario) -> None:
     graph = simulation.graphs[0]
     carry = jax.eval_shape(engine.start, simulation.parts, world, graph, roots([0])[0])
     num = simulation.population.num_slots
-    known = [name for name, value in carry.totals.items() if value.shape == (num,)] + ["reward"]
+    results = jax.eval_shape(lambda carry: results_of(simulation.plan, carry), carry)
+    known = [name for name, value in results.items() if value.shape == (num,)] + ["reward"]
     if engine.fitness not in known:
         with scenario.locating("selection.fitness"):
             raise ValueError(

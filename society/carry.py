@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from society.contract import Selection, Transmission
+from society.plan import Plan
 from worlds.types import Array, Graph, Mind
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "keep",
     "names_of",
     "placed",
+    "results_of",
     "width_of",
 ]
 
@@ -49,7 +51,8 @@ class Carry(NamedTuple):
     generation, episode, step, within: int32 scalars; within counts ticks of the generation.
     begun: the episode has been set up. over: the episode has ended before its horizon.
     renewed: selection for the generation that begins has been made already.
-    totals: outcome name -> sum over this generation's finished episodes; count of those.
+    totals: outcome name -> sum over this generation's finished episodes (see ``results_of``);
+    count of those.
     accs: accumulators of the measures. keys: stream -> [2] uint32. refused: [G] int32.
     checksum: uint32 over state and minds at the last episode end.
     lives: births and deaths of the latest tick, in worlds where steps give birth.
@@ -129,6 +132,16 @@ def placed(carry: Carry) -> Any:
     return dataclasses.replace(
         carry.world, **{name: value for name, value in values.items() if name in fields}
     )
+
+
+def results_of(plan: Plan, carry: Carry) -> dict[str, Array]:
+    """What the generation that ends came to: outcome name -> value.
+
+    Where every tick is a generation the state itself still tells, and is not kept twice.
+    """
+    if not plan.instant:
+        return dict(carry.totals)
+    return {**placed(carry).outcome(carry.state), **carry.totals}
 
 
 def keep(condition: Array, old: Any, new: Any) -> Any:

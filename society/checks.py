@@ -122,8 +122,7 @@ def groups_without_backend(scenario: Frame) -> list[str]:
     return [
         name
         for name, group in scenario.groups.items()
-        if _asks(group.policy.load())
-        and not group.policy.params.get("backend")
+        if _asks(group.policy.load()) and not group.policy.params.get("backend")
     ]
 
 

@@ -1,8 +1,8 @@
 """The compiled half of the loop: decide, step, absorb, and what happens between generations.
 
-Everything here is pure. A ``Carry`` is all there is to a replicate on the device; it holds
-no random key but the roots of its streams, and every draw folds the clock into one of them.
-So a run may be cut into chunks, checkpointed or resumed anywhere between ticks.
+Everything here is pure. A ``Carry`` is all there is to a replicate on the device; it holds no key
+but the roots of its streams, and every draw folds the clock into one. So a run may be cut, stored
+or resumed anywhere between ticks.
 """
 
 import dataclasses
@@ -26,6 +26,7 @@ from society.carry import (
     keep,
     names_of,
     placed,
+    results_of,
     width_of,
 )
 from society.channels import deliver, empty_outbox
@@ -77,8 +78,8 @@ class Engine:
     def start(self, parts: Parts, world: Any, graph: Graph | None, root: Array) -> Carry:
         """The carry of a replicate before its first tick; jit-able."""
         groups = self.population.groups
-        names = (*STREAMS, *(f"group/{group.name}" for group in groups))
-        names += learning.streams(parts, self.population)
+        own = [f"group/{group.name}" for group in groups]
+        names = (*STREAMS, *own, *learning.streams(parts, self.population))
         alive = jnp.asarray(self.population.alive())
         zero = jnp.int32(0)
         carry = Carry(
@@ -109,7 +110,7 @@ class Engine:
         )
         world = placed(carry)
         state = world.init(fold(carry.keys["init"], 0, 0))
-        totals = dict(world.outcome(state))
+        totals = {} if self.plan.instant else dict(world.outcome(state))
         if self.needs_reward:
             totals["reward"] = jnp.zeros(self.population.num_slots)
         slices = self.population.slices()
@@ -198,7 +199,7 @@ class Engine:
         the births is cheaper than branching around arrays of a million rows.
         """
         assert parts.selection is not None
-        fitness = carry.totals[self.fitness].astype(jnp.float32)
+        fitness = results_of(self.plan, carry)[self.fitness].astype(jnp.float32)
         if not self._one_episode:
             fitness = fitness / jnp.maximum(carry.count, 1)
         types = self.types(parts, carry.minds)
@@ -239,9 +240,8 @@ class Engine:
         no = jnp.bool_(False)
         carry = carry._replace(state=state, begun=~no, over=no, renewed=no, step=jnp.int32(0))
         # What was said in the last episode, perhaps by the dead, is not heard in this one.
-        silence = empty_outbox(parts.channels, self.population.num_slots)
-        carry = carry._replace(outbox={**carry.outbox, **silence})
-        fresh = carry.within == 0
+        outbox = {**carry.outbox, **empty_outbox(parts.channels, self.population.num_slots)}
+        carry, fresh = carry._replace(outbox=outbox), carry.within == 0
         if not self._one_episode:
             zeros = jax.tree.map(jnp.zeros_like, carry.totals)
             carry = carry._replace(totals=keep(fresh, zeros, carry.totals))
@@ -400,15 +400,15 @@ class Engine:
             mark = jax.lax.cond(due, checksum, lambda _: carry.checksum, seen)
         else:
             mark = checksum(seen)
-        totals = {**carry.totals, **results}
+        totals = carry.totals if self.plan.instant else {**carry.totals, **results}
         return carry._replace(totals=totals, count=carry.count + 1, checksum=mark)
 
     def _note_generation(self, parts: Parts, carry: Carry, chunk: Chunk) -> Chunk:
-        row = flatten(self.generation_row(parts, carry))
+        row, place = flatten(self.generation_row(parts, carry)), chunk.ended
         return chunk._replace(
-            generations=chunk.generations.at[chunk.ended].set(row),
-            hashes=chunk.hashes.at[chunk.ended].set(carry.checksum),
-            ended=chunk.ended + 1,
+            generations=chunk.generations.at[place].set(row),
+            hashes=chunk.hashes.at[place].set(carry.checksum),
+            ended=place + 1,
         )
 
     def generation_row(self, parts: Parts, carry: Carry) -> dict[str, Array]:
@@ -417,13 +417,13 @@ class Engine:
         living = jnp.maximum(carry.alive.sum(), 1)
         full = self.population.full and not carry.world.births
         row: dict[str, Array] = {}
-        for name, value in carry.totals.items():
+        for name, value in results_of(self.plan, carry).items():
+            value = value.astype(jnp.float32)
             if value.shape == carry.alive.shape:
-                value = value.astype(jnp.float32)
                 value = value if full else jnp.where(carry.alive, value, 0.0)
                 row[name] = value.sum() / living / episodes
             elif value.ndim == 0:
-                row[name] = value.astype(jnp.float32) / episodes
+                row[name] = value / episodes
         if self.fitness in row:
             row["fitness"] = row[self.fitness]
         for index, group in enumerate(self.population.groups):

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from society.carry import Carry, Chunk
+from society.carry import Carry, Chunk, results_of
 from society.contract import Record
 from society.hosted import Hosted
 from society.journal import Journal
@@ -80,9 +80,8 @@ class History:
         generations |= _gather(columns[width:], table.values[ends, width:])
         host = jax.device_get(carry)
         count = max(int(host.count), 1)
-        outcome = {
-            name: value if count == 1 else value / count for name, value in host.totals.items()
-        }
+        results = jax.device_get(results_of(simulation.plan, host))
+        outcome = {name: value if count == 1 else value / count for name, value in results.items()}
         engine = simulation.engine
         texts = isinstance(simulation.world, Hosted)
         return Record(

@@ -11,7 +11,7 @@ import numpy as np
 
 from society.backends import make_backends
 from society.build import Simulation, build
-from society.carry import Carry
+from society.carry import Carry, results_of
 from society.desk import Desk
 from society.execute import Execution, Progress, Stopped
 from society.journal import Journal
@@ -274,7 +274,7 @@ def _digest(execution: Execution, carries: list[Carry]) -> str:
                 "minds": jax.tree.leaves(carry.minds),
                 "alive": carry.alive,
                 "uid": carry.uid,
-                "totals": dict(carry.totals),
+                "totals": results_of(execution.simulation.plan, carry),
                 "accs": jax.tree.leaves(carry.accs),
                 "graph": jax.tree.leaves(carry.graph),
             }

@@ -2,6 +2,7 @@
 
 import dataclasses
 import types
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -86,10 +87,32 @@ def record_of(counts, labels, generation=None, **fields):
     return dataclasses.replace(base, **fields)
 
 
-ELSEWHERE = {"schelling"}  # refuses games without places; see tests/society/test_social_measures.py
+ELSEWHERE = {
+    # They need places, bodies, texts or learners, refuse games without, and have their own tests.
+    "schelling": "test_social_measures.py",
+    "automaton": "test_life_measures.py",
+    "energy_audit": "test_life_measures.py",
+    "evolutionary_activity": "test_life_measures.py",
+    "lineage": "test_life_measures.py",
+    "epidemic_course": "../worlds/test_epidemic.py",
+    "opinion_spread": "../worlds/test_opinions.py",
+    "exploitability": "test_learning.py",
+    "cultural_fst": "test_culture.py",
+    "text_attractor": "test_culture.py",
+    "text_diversity": "test_culture.py",
+    "text_similarity": "test_culture.py",
+}
 
 
-@pytest.mark.parametrize("name", sorted(set(entries("measure")) - ELSEWHERE))
+@pytest.mark.parametrize("name", sorted(ELSEWHERE))
+def test_measures_of_other_worlds_say_what_they_need(name, robin, commons):
+    assert (Path(__file__).parent / ELSEWHERE[name]).exists()
+    for played in (robin, commons):
+        with pytest.raises(ValueError, match=r".{30}"):
+            load("measure", name)().check(played.record.world, groups_of(played))
+
+
+@pytest.mark.parametrize("name", sorted(set(entries("measure")) - ELSEWHERE.keys()))
 def test_every_registered_measure_conforms_on_a_world_that_it_accepts(name, robin, donors, commons):
     measure = load("measure", name)()
     accepted = 0
