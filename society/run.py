@@ -102,8 +102,9 @@ def _attempt(
     replay: bool = False,
 ) -> dict[str, Any]:
     began = time.monotonic()
-    if hasattr(progress, "opened"):  # trackers read the run's own folder
-        progress.opened(folder.path)
+    opened = getattr(progress, "opened", None)
+    if opened is not None:  # trackers read the run's own folder
+        opened(folder.path)
     limits = simulation.scenario.limits
     with Journal.open(folder.journal_path, readonly=replay) as journal:
         if resume or replay:
