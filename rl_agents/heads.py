@@ -4,6 +4,7 @@ A ``Head`` is static; the functions below are elementwise over any leading axes,
 decision does not depend on the other rows.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -36,13 +37,16 @@ class Head(NamedTuple):
     """What a row decides.
 
     kind: "discrete" (a choice among ``size``, at each place of ``shape``) or "box" (a normal
-    number at each place). start: added to a choice.
+    number at each place). start: added to a choice. low, high: numbers are cut to these bounds,
+    and their density is that of the normal where they were cut.
     """
 
     kind: str
     shape: tuple[int, ...]
     size: int = 1
     start: int = 0
+    low: float = -math.inf
+    high: float = math.inf
 
     @property
     def width(self) -> int:
@@ -62,7 +66,9 @@ def head_of(space: gymnasium.Space[Any]) -> Head:
     if isinstance(space, spaces.MultiDiscrete) and len(set(np.ravel(space.nvec).tolist())) == 1:
         return Head("discrete", tuple(space.shape), int(np.ravel(space.nvec)[0]))
     if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
-        return Head("box", tuple(space.shape))
+        # Bounds that differ from place to place are met by the widest that all places share.
+        low, high = float(np.max(space.low)), float(np.min(space.high))
+        return Head("box", tuple(space.shape), low=low, high=high)
     raise ValueError(
         f"a network cannot act in {space}; it chooses in Discrete spaces, in MultiDiscrete ones "
         "with equal parts, and gives numbers in Box"
@@ -94,6 +100,7 @@ def sample(
         noise = jax.scipy.special.ndtri(unit(key, (out.shape[0], head.width)))
         assert log_std is not None
         action = (out + jnp.exp(log_std) * noise).reshape(out.shape[0], *head.shape)
+        action = jnp.clip(action, head.low, head.high)
         return action, log_prob(head, out, log_std, legal, action)
     logs = log_probs(head, out, legal)
     total = jnp.cumsum(jnp.exp(logs), axis=-1)
@@ -107,7 +114,7 @@ def sample(
 def greedy(head: Head, out: Array, legal: Array | None) -> Array:
     """The likeliest actions [n, *shape]."""
     if head.kind == "box":
-        return out.reshape(out.shape[0], *head.shape)
+        return jnp.clip(out.reshape(out.shape[0], *head.shape), head.low, head.high)
     return jnp.argmax(mask(head, out, legal), axis=-1).astype(jnp.int32) + head.start
 
 

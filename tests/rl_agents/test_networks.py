@@ -95,7 +95,7 @@ def test_choices_come_as_often_as_their_probabilities_and_never_when_illegal():
 
 
 def test_normal_numbers_have_the_density_that_is_noted():
-    head = head_of(spaces.Box(-1, 1, (2,), np.float32))
+    head = head_of(spaces.Box(-np.inf, np.inf, (2,), np.float32))
     mean, log_std = jnp.full((5000, 2), 0.5), jnp.full((5000, 2), -1.0)
     action, log_prob = heads.sample(KEY, head, mean, log_std, None)
     expected = stats.norm.logpdf(np.asarray(action), 0.5, np.exp(-1)).sum(axis=1)
@@ -103,6 +103,10 @@ def test_normal_numbers_have_the_density_that_is_noted():
     assert stats.kstest(np.asarray(action)[:, 0], "norm", (0.5, np.exp(-1))).pvalue > 0.01
     entropy = 2 * stats.norm.entropy(0.5, np.exp(-1))
     assert float(heads.entropy(head, mean, log_std, None)[0]) == pytest.approx(entropy, rel=1e-5)
+    bounded = head_of(spaces.Box(-1, 1, (2,), np.float32))
+    cut, _ = heads.sample(KEY, bounded, mean, log_std, None)
+    np.testing.assert_array_equal(cut, np.clip(action, -1, 1))
+    assert float(cut.max()) == 1.0 < float(action.max())
 
 
 @pytest.mark.parametrize("policy", [Gru(width=5), Lstm(width=5)], ids=["gru", "lstm"])

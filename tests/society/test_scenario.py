@@ -351,13 +351,6 @@ def test_wanted_files_whose_components_exist_are_valid():
         assert isinstance(load_scenario(WANTED / f"{name}.yaml"), Scenario)
 
 
-def test_what_has_no_effect_yet_is_said(write):
-    assert load_scenario(write(SMALL)).notes == ()
-    text = SMALL + "record: {frames_every: 2}\n"
-    notes = [note.split()[0] for note in load_scenario(write(text)).notes]
-    assert notes == ["record.frames_every"]
-
-
 def test_an_unknown_scenario_is_named_with_the_nearest():
     (problem,) = problems("donor_gaem")
     assert "did you mean 'donor_game'?" in problem.message

@@ -69,7 +69,7 @@ def test_each_instruction_does_what_the_table_says():
         machines, near = row(3, ["keep", name, "keep"], memory)
         after, report = compute(machines, near, 1)
         np.testing.assert_allclose(after.memory[1], value, err_msg=name)
-        np.testing.assert_array_equal(after.memory[[0, 2]], memory[[0, 2]])
+        np.testing.assert_array_equal(after.memory[::2], memory[::2])
         assert int(report.votes[INSTRUCTIONS.index(name)]) >= 1
 
 

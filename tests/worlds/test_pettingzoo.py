@@ -332,10 +332,12 @@ def rollout(names, steps):
     for name in names:
         env = parallel_env(name)
         shown, _ = env.reset(seed=9)
-        for number, agent in enumerate(env.possible_agents):
-            env.action_space(agent).seed(number)
-        rows = []
+        rows, known = [], set()
         while env.agents and len(rows) < steps:
+            for agent in env.agents:  # where agents are born nobody knows them all beforehand
+                if agent not in known:
+                    env.action_space(agent).seed(len(known))
+                    known.add(agent)
             actions = {agent: env.action_space(agent).sample() for agent in env.agents}
             shown, rewards, *_ = env.step(actions)
             values = jax.tree.leaves((shown, rewards))
