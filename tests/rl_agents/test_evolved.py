@@ -13,6 +13,7 @@ from worlds.registry import make
 from worlds.types import Births
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "policy",
     [EvolvedMlp(width=4), EvolvedLstm(width=4, rank=2), EvolvedAttention(width=4, heads=2)],

@@ -211,6 +211,7 @@ def test_the_books_close_over_ten_thousand_steps(tmp_path: Path):
     assert measures["births"]["mean"] > 100
 
 
+@pytest.mark.slow
 def test_newborns_are_tied_to_their_parents_within_the_graphs_capacity(tmp_path: Path):
     sets = (*SHORT, "graph={use: cycle, attach: parents_neighbours}", "steps=12")
     scenario = load_scenario("life_quick", sets)

@@ -81,6 +81,7 @@ def test_a_checkpoint_holds_optimisers_and_half_made_trajectories(simulation, st
     bits(learned(learn_for(simulation, 2, carries=again).carries), learned(straight.carries), "it")
 
 
+@pytest.mark.slow
 def test_replicates_learn_alone_as_they_do_together(write, straight):
     alone = learn_for(build(load_scenario(write(LEARNERS), ["seeds=[1]"])), 4).carries
     both = jax.tree.map(lambda leaf: leaf[1:], learned(straight.carries))
@@ -203,6 +204,7 @@ def test_what_was_trained_plays_elsewhere_and_is_trained_once(write, tmp_path):
         run_scenario(load_scenario(write(text.replace("school", "college"))), tmp_path / "runs")
 
 
+@pytest.mark.slow
 def test_a_pool_keeps_what_a_learner_was(write):
     text = GAME + (
         "groups:\n"

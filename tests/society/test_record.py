@@ -92,6 +92,7 @@ def test_lineage_is_kept_where_it_is_asked_for(tmp_path):
     assert births("record.every=3") == []
 
 
+@pytest.mark.slow
 def test_a_run_stopped_in_the_middle_sums_up_to_the_same_digest(tmp_path, monkeypatch):
     sets = ["generations=40", "record.every=2", "record.fields=[fitness]"]
     whole = run_scenario(loaded(tmp_path, BREED, *sets), tmp_path / "runs")

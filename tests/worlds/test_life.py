@@ -59,6 +59,7 @@ def refreshed(world, state, **fields):
     return state._replace(near=near, near_machines=machines, peers=peers)
 
 
+@pytest.mark.slow
 def test_it_keeps_the_contract():
     check_world(planet(robots=4, mating="either", terrain="fractal"), steps=6)
 
@@ -92,6 +93,7 @@ def test_maps_are_continuous_across_the_edge():
         assert np.abs(field[:, 0] - field[:, -1]).max() <= inside * 1.5 + 1e-6
 
 
+@pytest.mark.slow
 def test_neighbours_by_bins_are_those_of_all_pairs():
     rng = np.random.default_rng(0)
     for size, sight, num in ((16, 5, 12), (32, 4, 60), (8, 6, 9)):

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from worlds.life import Life
 from worlds.life.body import ACTS, width_of
@@ -83,6 +84,7 @@ def test_spread_copies_the_program_eastward_and_is_counted():
     np.testing.assert_array_equal(after.program[2], machines.program[0])
 
 
+@pytest.mark.slow
 def test_agents_program_machines_by_messages_and_it_is_counted():
     world = as_arrays(Life(num_slots=2, num_players=1, size=16, robots=2, patch=1))
     state = world.init(jax.random.PRNGKey(0))
