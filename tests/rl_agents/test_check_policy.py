@@ -63,7 +63,16 @@ def world_for(policy):
 ELSEWHERE = {"memory_one_odds", "past_self", "trained"}
 
 
-@pytest.mark.parametrize("name", sorted(set(array_policies()) - ELSEWHERE))
+COMPILES_LONG = {"evolved_attention", "evolved_lstm"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in COMPILES_LONG else name
+        for name in sorted(set(array_policies()) - ELSEWHERE)
+    ],
+)
 def test_every_array_policy_keeps_the_contract(name):
     policy = array_policies()[name]()
     world = world_for(policy)

@@ -152,8 +152,18 @@ CHAOTIC = {
     "tsp_accumulation",
 }
 
-# They differ from life_quick in what compiles long, not in what could break.
-SLOW = {"life_planet", "life_predators", "life_seasons"}
+# They differ from a sibling in what compiles long, not in what could break.
+SLOW = {
+    "clean_up",
+    "commons_harvest",
+    "life_language",
+    "life_planet",
+    "life_predators",
+    "life_seasons",
+    "memory_sequence_train",
+    "navigation_local_information",
+    "tsp_accumulation",
+}
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,9 @@ SIBLINGS = (
     "commons_harvest",
     "tsp",
 )
+COMPILES_LONG = ("life",)  # its PettingZoo and energy tests are fast enough
 WORLDS = [
-    pytest.param(name, marks=pytest.mark.slow) if name in SIBLINGS else name
+    pytest.param(name, marks=pytest.mark.slow) if name in (*SIBLINGS, *COMPILES_LONG) else name
     for name in sorted(entries("world"))
 ]
 

@@ -23,6 +23,7 @@ def many(single, num_envs=3, restart=False, sizes=None):
     )
 
 
+@pytest.mark.slow
 def test_one_world_is_one_of_a_batch():
     single = make("matrix_game", rounds=4, pairs="random", noise=0.3, num_slots=4)
     world = many(single, sizes=(1, 3))
