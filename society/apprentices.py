@@ -5,7 +5,6 @@ from typing import Any
 
 from society.population import Population
 from worlds.policy import ArrayPolicy
-from worlds.types import Seats
 
 __all__ = ["bound", "make_learners", "with_past_selves"]
 
@@ -34,15 +33,7 @@ def _make(scenario: Any, group: Any, world: Any) -> Any:
                 "leave learner out, or choose a network as the policy"
             )
         learner = bound(spec.build(), group.policy, scenario.num_envs)
-        seats = Seats(
-            num=group.size,
-            start=group.start,
-            world=world,
-            action_space=world.action_space(group.start),
-            observation_space=world.observation_space(group.start),
-            attributes=group.columns,
-        )
-        learner.check(group.policy, seats)
+        learner.check(group.policy, group.seats(world))
         return learner
 
 

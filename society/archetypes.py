@@ -20,7 +20,7 @@ from society.interventions import Broadcast, Scheduled
 from society.journal_rows import StoredEvent
 from society.plan import Place, Plan
 from society.population import Group, Population
-from worlds.types import Observation, Seats
+from worlds.types import Observation
 
 __all__ = ["Refresh", "archetypes_of", "next_refresh", "refresh", "seat_archetypes"]
 
@@ -46,16 +46,8 @@ def seat_archetypes(population: Population, world: Any) -> Population:
     groups = []
     for group in population.groups:
         if getattr(group.policy, "asks", False):
-            seats = Seats(
-                num=group.size,
-                start=group.start,
-                world=world,
-                action_space=world.action_space(group.start),
-                observation_space=world.observation_space(group.start),
-                attributes=group.columns,
-            )
             policy: Any = group.policy
-            group = dataclasses.replace(group, policy=policy.seated(seats))
+            group = dataclasses.replace(group, policy=policy.seated(group.seats(world)))
         groups.append(group)
     return dataclasses.replace(population, groups=tuple(groups))
 

@@ -376,20 +376,10 @@ def make_caption(world: Any, framing: Framing) -> Caption:
 
 
 def _check_policies(scenario: Scenario, population: Population, world: Any) -> None:
-    from worlds.types import Seats
-
     for group in population.groups:
         with scenario.locating(f"groups.{group.name}.policy"):
             if isinstance(group.policy, ArrayPolicy):
-                seats = Seats(
-                    num=group.size,
-                    start=group.start,
-                    world=world,
-                    action_space=world.action_space(group.start),
-                    observation_space=world.observation_space(group.start),
-                    attributes=group.columns,
-                )
-                group.policy.check(seats)
+                group.policy.check(group.seats(world))
             elif isinstance(group.policy, TextPolicy):
                 own = getattr(group.policy, "framing", None)
                 make_caption(world, own if isinstance(own, Framing) else scenario.framing)

@@ -8,6 +8,7 @@ import numpy as np
 
 from society.contract import GroupSlice
 from worlds.policy import ArrayPolicy, TextPolicy
+from worlds.types import Seats
 
 __all__ = ["Group", "Population"]
 
@@ -43,6 +44,17 @@ class Group:
     def is_text(self) -> bool:
         """True where minds read and write texts on the host."""
         return self.policy.kind == "text"
+
+    def seats(self, world: Any) -> Seats:
+        """The group's place in a world, as policies are told of it before a run."""
+        return Seats(
+            num=self.size,
+            start=self.start,
+            world=world,
+            action_space=world.action_space(self.start),
+            observation_space=world.observation_space(self.start),
+            attributes=self.columns,
+        )
 
 
 @dataclasses.dataclass(frozen=True)

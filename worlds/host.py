@@ -11,10 +11,12 @@ import abc
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
+import gymnasium
 import jax.numpy as jnp
 import numpy as np
 
 from worlds.random import named, random_bits
+from worlds.spaces import AnyText
 from worlds.types import Array, Observation, ParseError, Seat, Transition
 from worlds.world import State, World
 
@@ -75,6 +77,15 @@ class HostWorld(World[State]):
     backend: ClassVar[Literal["jax", "host"]] = "host"
     asks: ClassVar[bool] = False
     most_options: ClassVar[int] = 64  # choices that an array policy can tell apart
+    most_chars: ClassVar[int] = 300  # of an action
+
+    def observation_space(self, slot: int) -> gymnasium.Space:
+        """There is nothing to see but the text."""
+        return gymnasium.spaces.Dict({})
+
+    def action_space(self, slot: int) -> gymnasium.Space:
+        """Any text."""
+        return AnyText(self.most_chars)
 
     def rules(self, seat: Seat) -> str:
         """How the world works for this seat; the same in every step."""

@@ -1,7 +1,9 @@
 """A loopback server that controls the bytes on the wire, to misbehave in every known way."""
 
 import asyncio
+import contextlib
 import json
+import threading
 
 
 def completion(content="fine", **changes):
@@ -96,3 +98,33 @@ class FaultServer:
         await writer.drain()
         size = int(raw.split(b"Content-Length: ")[1].split(b"\r\n")[0])
         return len(raw.partition(b"\r\n\r\n")[2]) == size
+
+
+def donor(said):
+    """A donor's answer, a function of the request's seed alone."""
+    level = said["seed"] % 100
+    birth = "Answer:" not in said["messages"][-1]["content"]
+    text = f"My strategy will be to give {level}%." if birth else f"Answer: {level}%"
+    return reply(completion(text))
+
+
+@contextlib.contextmanager
+def served(model):
+    """A server in a thread; yields its URL."""
+    loop, ready, stop, found = asyncio.new_event_loop(), threading.Event(), asyncio.Event(), []
+
+    async def main():
+        async with FaultServer(model) as server:
+            found.append(server.url)
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(main(),))
+    thread.start()
+    ready.wait(10)
+    try:
+        yield found[0]
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()

@@ -5,7 +5,6 @@ import contextlib
 import importlib.util
 import re
 import sqlite3
-import threading
 import time
 from email.utils import formatdate
 from pathlib import Path
@@ -119,32 +118,7 @@ class Model:
             return self.fault
         self.left -= 1
         self.answered.append(said["seed"])
-        level = said["seed"] % 100
-        birth = "Answer:" not in said["messages"][-1]["content"]
-        text = f"My strategy will be to give {level}%." if birth else f"Answer: {level}%"
-        return reply(completion(text))
-
-
-@contextlib.contextmanager
-def served(model):
-    """A server in a thread; yields its URL."""
-    loop, ready, stop, found = asyncio.new_event_loop(), threading.Event(), asyncio.Event(), []
-
-    async def main():
-        async with faults.FaultServer(model) as server:
-            found.append(server.url)
-            ready.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(main(),))
-    thread.start()
-    ready.wait(10)
-    try:
-        yield found[0]
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
-        loop.close()
+        return faults.donor(said)
 
 
 def scenario(url):
@@ -159,7 +133,7 @@ STOPPING = [row for row in FAULTS if TABLE[row][2] == "the run"]
 @pytest.mark.slow
 def test_a_run_that_meets_every_fault_in_turn_ends_as_if_there_had_been_none(tmp_path):
     model = Model()
-    with served(model) as url:
+    with faults.served(model) as url:
         whole = run_scenario(scenario(url), tmp_path / "whole")
         calls = len(model.answered)
         assert calls == whole["llm"]["calls"] > 2 * len(STOPPING)
@@ -193,7 +167,7 @@ def test_a_run_that_meets_every_fault_in_turn_ends_as_if_there_had_been_none(tmp
 )
 def test_what_the_agent_sees_is_a_flagged_fallback_and_the_run_goes_on(row, tmp_path):
     model = Model()
-    with served(model) as url:
+    with faults.served(model) as url:
         easy = load_scenario(
             "donor_game",
             [

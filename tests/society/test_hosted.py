@@ -38,6 +38,18 @@ def test_a_world_of_texts_is_resumed_and_replayed_to_the_same_digest(name, tmp_p
     assert replay_run(cut["run_dir"])["digest"] == whole["digest"]
 
 
+@pytest.mark.slow
+def test_a_learner_plays_in_a_world_of_texts_by_hashed_words(tmp_path):
+    policy = "groups.players.policy={use: mlp, width: 8}"
+    learner = "groups.players.learner={use: ippo, rollout: 8}"
+    scenario = load_scenario(
+        "rooms_cooperation", [policy, learner, "world.max_steps=16", "seeds=1"]
+    )
+    summary = run_scenario(scenario, tmp_path)
+    assert summary["status"] == "ok" and summary["steps"] == 16
+    assert replay_run(summary["run_dir"])["digest"] == summary["digest"]
+
+
 def test_array_policies_choose_among_the_options_of_a_text_world(tmp_path):
     scenario = load_scenario(
         "rooms_cooperation", ["world.max_steps=8", "groups.players.policy=random", "seeds=2"]

@@ -1,6 +1,5 @@
 """A served model dies in mid-run: no answer is lost or asked twice, and replay needs no server."""
 
-import asyncio
 import contextlib
 import importlib.util
 import json
@@ -9,7 +8,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -30,32 +28,7 @@ class Model:
         if self.dies_after is not None and len(self.seeds) >= self.dies_after:
             return faults.DROP
         self.seeds.append(said["seed"])
-        level = said["seed"] % 100
-        birth = "Answer:" not in said["messages"][-1]["content"]
-        text = f"My strategy will be to give {level}%." if birth else f"Answer: {level}%"
-        return faults.reply(faults.completion(text))
-
-
-@contextlib.contextmanager
-def served(model):
-    """A server in a thread; yields its URL."""
-    loop, ready, stop, found = asyncio.new_event_loop(), threading.Event(), asyncio.Event(), []
-
-    async def main():
-        async with faults.FaultServer(model) as server:
-            found.append(server.url)
-            ready.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(main(),))
-    thread.start()
-    ready.wait(10)
-    try:
-        yield found[0]
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
-        loop.close()
+        return faults.donor(said)
 
 
 def society(*words, url="", code=0):
@@ -76,7 +49,7 @@ def test_a_server_may_die_at_any_time(tmp_path):
                "backend={use: openai_http, retries: 1, first_wait_s: 0.01}"]  # fmt: skip
     sets = [word for change in changes for word in ("--set", change)]
     model = Model()
-    with served(model) as url:
+    with faults.served(model) as url:
         whole = society("run", "donor_game", *sets, "--out", tmp_path / "whole", url=url)
         calls = whole["llm"]["calls"]
         assert calls == len(model.seeds) == len(set(model.seeds))

@@ -3,32 +3,26 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
-import gymnasium
 import jax.numpy as jnp
 
 from worlds.accumulation.lessons import (
-    Lesson,
     Lifetime,
-    begin_lifetime,
-    blank_lesson,
     finish_step,
-    progress_of,
     results,
-    shown_now,
     visible,
 )
-from worlds.random import below, fold, random_pair, uniform
+from worlds.accumulation.trials import Trials
+from worlds.random import below, random_pair, uniform
 from worlds.registry import component
 from worlds.tree import doc_field, provided, pytree
-from worlds.types import Array, Observation, Seat, Transition
-from worlds.world import World
+from worlds.types import Array, Seat, Transition
 
 __all__ = ["MemorySequence"]
 
 
 @component("world", "memory_sequence")
 @pytree
-class MemorySequence(World[Lifetime]):
+class MemorySequence(Trials):
     """Pupils learn a hidden sequence of symbols; a trial ends at the first mistake.
 
     An episode is a lifetime of ``trials`` trials at one sequence of ``length`` symbols. Who
@@ -77,52 +71,14 @@ class MemorySequence(World[Lifetime]):
     lifetime: int = provided(0)
 
     @property
-    def horizon(self) -> int:
-        """Most steps of a lifetime."""
-        return self.trials * self.length
+    def span(self) -> int:
+        """Symbols of a trial."""
+        return self.length
 
     @property
-    def ends_early(self) -> bool:
-        """Mistakes end trials."""
-        return True
-
-    def blank_lesson(self, key: Array) -> Lesson:
-        """A sequence to learn, and nobody to learn it from."""
-        return blank_lesson(self._sequence(key), self.models, self.length)
-
-    def taught(self, lesson: Lesson, state: Lifetime, models: Array, known: Array) -> Lesson:
-        """The lesson that some of a generation leave: their last trials.
-
-        Args:
-          models: [D] int32 slots. known: [D] bool, there is such a demonstrator.
-        """
-        tapes = jnp.where(known[:, None], state.kept[models], -1)
-        return Lesson(lesson.task, tapes, jnp.bool_(True), lesson.seen)
-
-    def init(self, key: Array) -> Lifetime:
-        """Draw the sequence and teachers, or take them from the lesson."""
-        num = self.num_slots
-        alive = jnp.arange(num) < self.num_players if self.present is None else self.present
-        lesson = self.lesson
-        task = self._sequence(key) if lesson is None else lesson.task
-        models, seen = self._teachers(fold(key, 2), task)
-        if lesson is not None:
-            models = jnp.where(lesson.given, lesson.models, models)
-            seen = jnp.where(lesson.given, lesson.seen, seen)
-        life = begin_lifetime(task, models, seen, alive)
-        return visible(fold(key, 1), life, self._progress(life))
-
-    def observe(self, state: Lifetime) -> Observation:
-        """Show each pupil its last choice and the demonstrators'."""
-        view = {
-            "place": jnp.minimum(state.place, self.length - 1),
-            "shown": shown_now(state),
-            "visible": state.visible.astype(jnp.int32),
-            "own": state.own,
-            "ended": state.ended.astype(jnp.int32),
-            "reward": state.reward,
-        }
-        return Observation(view, state.alive, state.alive & (state.trial < self.trials))
+    def choices(self) -> int:
+        """Symbols to choose from."""
+        return self.symbols
 
     def step(self, key: Array, state: Lifetime, action: Array) -> tuple[Lifetime, Transition]:
         """Judge every pupil's choice."""
@@ -132,7 +88,7 @@ class MemorySequence(World[Lifetime]):
         reward = jnp.where(acting, jnp.where(right, 1.0, -1.0), 0.0).astype(jnp.float32)
         ends = ~right | (state.place == self.length - 1)
         life = finish_step(state, action, acting, reward, right.astype(jnp.float32), ends)
-        life = visible(key, life, self._progress(life))
+        life = visible(key, life, self.progress(life))
         over = jnp.all(~life.alive | (life.trial >= self.trials))
         metrics = {
             "right": jnp.sum(acting & right, dtype=jnp.float32) / jnp.maximum(jnp.sum(acting), 1),
@@ -145,31 +101,6 @@ class MemorySequence(World[Lifetime]):
     def outcome(self, state: Lifetime) -> dict[str, Array]:
         """Returns of trials; ``last_score`` is the number of symbols known in the last one."""
         return results(state, self.trials)
-
-    def observation_space(self, slot: int) -> gymnasium.Space:
-        """Space of one row of the view."""
-        discrete = gymnasium.spaces.Discrete
-        shown = gymnasium.spaces.MultiDiscrete(
-            [self.symbols + 1] * self.models, start=[-1] * self.models
-        )
-        return gymnasium.spaces.Dict(
-            {
-                "place": discrete(self.length),
-                "shown": shown,
-                "visible": discrete(2),
-                "own": discrete(self.symbols + 1, start=-1),
-                "ended": discrete(2),
-                "reward": gymnasium.spaces.Box(-1.0, 1.0, (), jnp.float32),
-            }
-        )
-
-    def action_space(self, slot: int) -> gymnasium.Space:
-        """One symbol."""
-        return gymnasium.spaces.Discrete(self.symbols)
-
-    def noop(self) -> Array:
-        """The first symbol."""
-        return jnp.zeros(self.num_slots, jnp.int32)
 
     def expected_score(self, accuracy: float) -> float:
         """Symbols right in a trial by whoever is right with a given chance each time.
@@ -193,16 +124,12 @@ class MemorySequence(World[Lifetime]):
             "Your goal is to get as far as possible in your last trial.",
         )
 
-    def _progress(self, life: Lifetime) -> Any:
-        if self.schedule == "generation":
-            return progress_of(self.within, self.lifetime)
-        return jnp.minimum(life.trial / max(self.trials - 1, 1), 1.0)
-
-    def _sequence(self, key: Array) -> Array:
+    def draw_task(self, key: Array) -> Array:
+        """The sequence."""
         words, _ = random_pair(key, jnp.arange(self.length), 3)
         return below(words, self.symbols)
 
-    def _teachers(self, key: Array, task: Array) -> tuple[Array, Array]:
+    def draw_teachers(self, key: Array, task: Array) -> tuple[Array, Array]:
         """[models, length] what teachers would choose, and how often they are seen."""
         shape = (self.models, self.length)
         if self.teachers == "none":

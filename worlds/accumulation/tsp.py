@@ -4,27 +4,21 @@ import itertools
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
-import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from worlds.accumulation.lessons import (
-    Lesson,
     Lifetime,
-    begin_lifetime,
-    blank_lesson,
     finish_step,
-    progress_of,
     results,
-    shown_now,
     visible,
 )
-from worlds.random import fold, random_bits, random_pair, uniform
+from worlds.accumulation.trials import Trials
+from worlds.random import random_bits, random_pair, uniform
 from worlds.registry import component
 from worlds.tree import doc_field, provided, pytree
-from worlds.types import Array, Observation, Seat, Transition
-from worlds.world import World
+from worlds.types import Array, Seat, Transition
 
 __all__ = ["Tsp"]
 
@@ -34,7 +28,7 @@ _MOST_SOLVED = 8  # cities for which all tours are compared
 
 @component("world", "tsp")
 @pytree
-class Tsp(World[Lifetime]):
+class Tsp(Trials):
     """Pupils look for a short round tour through cities that they cannot see.
 
     An episode is a lifetime of ``trials`` tours through the same ``cities`` places, uniform in
@@ -57,6 +51,7 @@ class Tsp(World[Lifetime]):
 
     caption: ClassVar[str | None] = "worlds.accumulation.captions:TrialCaption"
     fitness: ClassVar[str] = "last_reward"
+    most_reward: ClassVar[float] = 2.0
 
     cities: int = doc_field(6, "Cities of a tour.", ge=3, le=26)
     trials: int = doc_field(8, "Trials in a lifetime.", ge=1, le=1024)
@@ -76,52 +71,14 @@ class Tsp(World[Lifetime]):
     lifetime: int = provided(0)
 
     @property
-    def horizon(self) -> int:
-        """Most steps of a lifetime."""
-        return self.trials * self.cities
+    def span(self) -> int:
+        """Cities of a trial."""
+        return self.cities
 
     @property
-    def ends_early(self) -> bool:
-        """Mistakes end trials."""
-        return True
-
-    def blank_lesson(self, key: Array) -> Lesson:
-        """Cities to visit, and nobody to learn from."""
-        return blank_lesson(self._places(key), self.models, self.cities)
-
-    def taught(self, lesson: Lesson, state: Lifetime, models: Array, known: Array) -> Lesson:
-        """The lesson that some of a generation leave: their last tours.
-
-        Args:
-          models: [D] int32 slots. known: [D] bool, there is such a demonstrator.
-        """
-        tapes = jnp.where(known[:, None], state.kept[models], -1)
-        return Lesson(lesson.task, tapes, jnp.bool_(True), lesson.seen)
-
-    def init(self, key: Array) -> Lifetime:
-        """Draw cities and teachers, or take them from the lesson."""
-        num = self.num_slots
-        alive = jnp.arange(num) < self.num_players if self.present is None else self.present
-        lesson = self.lesson
-        task = self._places(key) if lesson is None else lesson.task
-        models, seen = self._teachers(fold(key, 2), task)
-        if lesson is not None:
-            models = jnp.where(lesson.given, lesson.models, models)
-            seen = jnp.where(lesson.given, lesson.seen, seen)
-        life = begin_lifetime(task, models, seen, alive)
-        return visible(fold(key, 1), life, self._progress(life))
-
-    def observe(self, state: Lifetime) -> Observation:
-        """Show each pupil its last choice and the demonstrators'."""
-        view = {
-            "place": jnp.minimum(state.place, self.cities - 1),
-            "shown": shown_now(state),
-            "visible": state.visible.astype(jnp.int32),
-            "own": state.own,
-            "ended": state.ended.astype(jnp.int32),
-            "reward": state.reward,
-        }
-        return Observation(view, state.alive, state.alive & (state.trial < self.trials))
+    def choices(self) -> int:
+        """Cities to choose from."""
+        return self.cities
 
     def step(self, key: Array, state: Lifetime, action: Array) -> tuple[Lifetime, Transition]:
         """Travel on."""
@@ -136,7 +93,7 @@ class Tsp(World[Lifetime]):
         reward = jnp.where(again, -1.0, reward)
         reward = jnp.where(acting, reward, 0.0).astype(jnp.float32)
         life = finish_step(state, action, acting, reward, 1.0 - again, again | final)
-        life = visible(key, life, self._progress(life))
+        life = visible(key, life, self.progress(life))
         over = jnp.all(~life.alive | (life.trial >= self.trials))
         acted = jnp.maximum(jnp.sum(acting), 1)
         metrics = {
@@ -160,31 +117,6 @@ class Tsp(World[Lifetime]):
         legs = self._worth(places, jnp.asarray(tours[:, :-1]), jnp.asarray(tours[:, 1:]))
         return jnp.max(jnp.sum(legs, axis=1))
 
-    def observation_space(self, slot: int) -> gymnasium.Space:
-        """Space of one row of the view."""
-        discrete = gymnasium.spaces.Discrete
-        shown = gymnasium.spaces.MultiDiscrete(
-            [self.cities + 1] * self.models, start=[-1] * self.models
-        )
-        return gymnasium.spaces.Dict(
-            {
-                "place": discrete(self.cities),
-                "shown": shown,
-                "visible": discrete(2),
-                "own": discrete(self.cities + 1, start=-1),
-                "ended": discrete(2),
-                "reward": gymnasium.spaces.Box(-1.0, 2.0, (), np.float32),
-            }
-        )
-
-    def action_space(self, slot: int) -> gymnasium.Space:
-        """One city."""
-        return gymnasium.spaces.Discrete(self.cities)
-
-    def noop(self) -> Array:
-        """The first city."""
-        return jnp.zeros(self.num_slots, jnp.int32)
-
     def tell_rules(self, seat: Seat) -> Sequence[str]:
         """The rules as they are paid."""
         return (
@@ -199,12 +131,8 @@ class Tsp(World[Lifetime]):
             "Your goal is to earn as much as possible in your last trial.",
         )
 
-    def _progress(self, life: Lifetime) -> Any:
-        if self.schedule == "generation":
-            return progress_of(self.within, self.lifetime)
-        return jnp.minimum(life.trial / max(self.trials - 1, 1), 1.0)
-
-    def _places(self, key: Array) -> Array:
+    def draw_task(self, key: Array) -> Array:
+        """Places in the unit square, [cities, 2]."""
         return uniform(key, jnp.arange(2 * self.cities), 3).reshape(self.cities, 2)
 
     def _worth(self, places: Array, one: Array, other: Array) -> Array:
@@ -212,7 +140,7 @@ class Tsp(World[Lifetime]):
         far = jnp.sqrt(jnp.sum((places[one] - places[other]) ** 2, axis=-1))
         return (_FARTHEST - far) / _FARTHEST
 
-    def _teachers(self, key: Array, places: Array) -> tuple[Array, Array]:
+    def draw_teachers(self, key: Array, places: Array) -> tuple[Array, Array]:
         """[models, cities] tours of teachers, and how often they are seen."""
         if self.teachers == "none":
             blank = jnp.full((self.models, self.cities), -1, jnp.int32)

@@ -10,10 +10,10 @@ import numpy as np
 from worlds.games.captions.wording import amount
 from worlds.gridworlds.engine import Board, around, draws, free_cell, open_board, scatter_players
 from worlds.gridworlds.pixels import Picture, colour_of, draw
+from worlds.gridworlds.world import GridWorld
 from worlds.registry import component
 from worlds.tree import doc_field, provided, pytree
 from worlds.types import Array, Observation, Seat, Transition
-from worlds.world import World
 
 __all__ = ["BattleOfTheColours", "ColoursState"]
 
@@ -37,7 +37,7 @@ class ColoursState:
 
 @component("world", "battle_of_the_colours")
 @pytree
-class BattleOfTheColours(World[ColoursState]):
+class BattleOfTheColours(GridWorld[ColoursState]):
     """Two players must stand on the same block, and each prefers its own: a coordination game.
 
     Who acts when: both, in every step, on a board with edges; slot 0 is red, slot 1 is blue,
@@ -72,11 +72,6 @@ class BattleOfTheColours(World[ColoursState]):
     max_steps: int = doc_field(50, "Steps of an episode.", ge=1)
     num_slots: int = provided(2)
     num_players: int = provided(2)
-
-    @property
-    def horizon(self) -> int:
-        """Steps of an episode."""
-        return self.max_steps
 
     @property
     def centre(self) -> tuple[int, int]:
@@ -149,14 +144,6 @@ class BattleOfTheColours(World[ColoursState]):
         side = 2 * self.size - 1
         shape = (side, side, len(self.channels))
         return gymnasium.spaces.Dict({"grid": gymnasium.spaces.Box(0, 1, shape, np.uint8)})
-
-    def action_space(self, slot: int) -> gymnasium.Space:
-        """One of five moves."""
-        return gymnasium.spaces.Discrete(5)
-
-    def noop(self) -> Array:
-        """Stay."""
-        return jnp.zeros(2, jnp.int32)
 
     def frame(self, state: ColoursState) -> np.ndarray:
         """A picture of the board."""

@@ -21,11 +21,11 @@ from worlds.gridworlds.engine import (
 )
 from worlds.gridworlds.maps import pick_map
 from worlds.gridworlds.pixels import PALETTE, Picture, colour_of, draw
+from worlds.gridworlds.world import GridWorld
 from worlds.random import fold, threshold
 from worlds.registry import component
 from worlds.tree import doc_field, provided, pytree
 from worlds.types import Array, Observation, Seat, Transition
-from worlds.world import World
 
 __all__ = ["CleanUp", "CleanUpState"]
 
@@ -55,7 +55,7 @@ class CleanUpState:
 
 @component("world", "clean_up")
 @pytree
-class CleanUp(World[CleanUpState]):
+class CleanUp(GridWorld[CleanUpState]):
     """Apples grow only while somebody cleans the river: a public good that nobody is paid for.
 
     Who acts when: everybody who is not out, in every step, on a walled map with a river and
@@ -109,11 +109,6 @@ class CleanUp(World[CleanUpState]):
     num_slots: int = provided(7)
     num_players: int = provided(7)
     present: Any = provided(None)
-
-    @property
-    def horizon(self) -> int:
-        """Steps of an episode."""
-        return self.max_steps
 
     @property
     def moves(self) -> tuple[str, ...]:
@@ -247,14 +242,6 @@ class CleanUp(World[CleanUpState]):
                 "own": gymnasium.spaces.Box(0.0, 1.0, (2,), np.float32),
             }
         )
-
-    def action_space(self, slot: int) -> gymnasium.Space:
-        """One move."""
-        return gymnasium.spaces.Discrete(len(self.moves))
-
-    def noop(self) -> Array:
-        """Stay."""
-        return jnp.zeros(self.num_slots, jnp.int32)
 
     def frame(self, state: CleanUpState) -> np.ndarray:
         """A picture of river and orchard."""

@@ -11,11 +11,11 @@ import numpy as np
 from worlds.games.captions.wording import amount
 from worlds.gridworlds.engine import draws, free_cell, open_board, scatter_players, settle
 from worlds.gridworlds.pixels import Picture, colour_of, draw
+from worlds.gridworlds.world import GridWorld
 from worlds.random import below
 from worlds.registry import component
 from worlds.tree import doc_field, provided, pytree
 from worlds.types import Array, Observation, Seat, Transition
-from worlds.world import World
 
 __all__ = ["CoinGame", "CoinState"]
 
@@ -40,7 +40,7 @@ class CoinState:
 
 @component("world", "coin_game")
 @pytree
-class CoinGame(World[CoinState]):
+class CoinGame(GridWorld[CoinState]):
     """Coins pay whoever takes them; a coin of another's colour costs that other twice as much.
 
     Who acts when: everybody, in every step, on a torus of ``size`` x ``size`` cells. Action:
@@ -79,11 +79,6 @@ class CoinGame(World[CoinState]):
     num_slots: int = provided(2)
     num_players: int = provided(2)
     present: Any = provided(None)
-
-    @property
-    def horizon(self) -> int:
-        """Steps of an episode."""
-        return self.max_steps
 
     @property
     def centre(self) -> tuple[int, int]:
@@ -182,14 +177,6 @@ class CoinGame(World[CoinState]):
         """Space of one row of the view."""
         shape = (self.size, self.size, len(self.channels))
         return gymnasium.spaces.Dict({"grid": gymnasium.spaces.Box(0, 1, shape, np.uint8)})
-
-    def action_space(self, slot: int) -> gymnasium.Space:
-        """One of five moves."""
-        return gymnasium.spaces.Discrete(5)
-
-    def noop(self) -> Array:
-        """Stay."""
-        return jnp.zeros(self.num_slots, jnp.int32)
 
     def frame(self, state: CoinState) -> np.ndarray:
         """A picture of the board: players and coins in their colours."""

@@ -21,11 +21,11 @@ from worlds.gridworlds.engine import (
 )
 from worlds.gridworlds.maps import pick_map
 from worlds.gridworlds.pixels import PALETTE, Picture, colour_of, draw
+from worlds.gridworlds.world import GridWorld
 from worlds.random import fold, threshold
 from worlds.registry import component
 from worlds.tree import doc_field, provided, pytree
 from worlds.types import Array, Observation, Seat, Transition
-from worlds.world import World
 
 __all__ = ["CommonsHarvest", "HarvestState"]
 
@@ -60,7 +60,7 @@ class HarvestState:
 
 @component("world", "commons_harvest")
 @pytree
-class CommonsHarvest(World[HarvestState]):
+class CommonsHarvest(GridWorld[HarvestState]):
     """Apples grow back only where enough are left near by: a commons that can be used up.
 
     Who acts when: everybody who is not out, in every step, on a walled map. Action: Discrete,
@@ -107,11 +107,6 @@ class CommonsHarvest(World[HarvestState]):
     num_slots: int = provided(8)
     num_players: int = provided(8)
     present: Any = provided(None)
-
-    @property
-    def horizon(self) -> int:
-        """Steps of an episode."""
-        return self.max_steps
 
     @property
     def moves(self) -> tuple[str, ...]:
@@ -233,14 +228,6 @@ class CommonsHarvest(World[HarvestState]):
                 "own": gymnasium.spaces.Box(0.0, 1.0, (2,), np.float32),
             }
         )
-
-    def action_space(self, slot: int) -> gymnasium.Space:
-        """One move."""
-        return gymnasium.spaces.Discrete(len(self.moves))
-
-    def noop(self) -> Array:
-        """Stay."""
-        return jnp.zeros(self.num_slots, jnp.int32)
 
     def frame(self, state: HarvestState) -> np.ndarray:
         """A picture of the field."""

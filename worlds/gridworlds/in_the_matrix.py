@@ -20,11 +20,11 @@ from worlds.gridworlds.engine import (
 )
 from worlds.gridworlds.maps import pick_map
 from worlds.gridworlds.pixels import Picture, colour_of, draw
+from worlds.gridworlds.world import GridWorld
 from worlds.random import below, fold, threshold
 from worlds.registry import component
 from worlds.tree import doc_field, provided, pytree
 from worlds.types import Array, Observation, Seat, Transition
-from worlds.world import World
 
 __all__ = ["InTheMatrix", "MatrixState"]
 
@@ -64,7 +64,7 @@ class MatrixState:
 
 @component("world", "in_the_matrix")
 @pytree
-class InTheMatrix(World[MatrixState]):
+class InTheMatrix(GridWorld[MatrixState]):
     """Players gather resources that stand for strategies and play a matrix game when they meet.
 
     Who acts when: everybody who is not out, in every step, on a walled map. Action:
@@ -106,11 +106,6 @@ class InTheMatrix(World[MatrixState]):
     num_slots: int = provided(8)
     num_players: int = provided(8)
     present: Any = provided(None)
-
-    @property
-    def horizon(self) -> int:
-        """Steps of an episode."""
-        return self.max_steps
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -242,14 +237,6 @@ class InTheMatrix(World[MatrixState]):
                 "own": gymnasium.spaces.Box(0.0, 1.0, own, np.float32),
             }
         )
-
-    def action_space(self, slot: int) -> gymnasium.Space:
-        """One move."""
-        return gymnasium.spaces.Discrete(len(self.moves))
-
-    def noop(self) -> Array:
-        """Stay."""
-        return jnp.zeros(self.num_slots, jnp.int32)
 
     def frame(self, state: MatrixState) -> np.ndarray:
         """A picture of the arena."""

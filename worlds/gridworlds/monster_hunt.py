@@ -18,10 +18,10 @@ from worlds.gridworlds.engine import (
     settle,
 )
 from worlds.gridworlds.pixels import PALETTE, Picture, colour_of, draw
+from worlds.gridworlds.world import GridWorld
 from worlds.registry import component
 from worlds.tree import doc_field, provided, pytree
 from worlds.types import Array, Observation, Seat, Transition
-from worlds.world import World
 
 __all__ = ["MonsterHunt", "MonsterHuntState"]
 
@@ -46,7 +46,7 @@ class MonsterHuntState:
 
 @component("world", "monster_hunt")
 @pytree
-class MonsterHunt(World[MonsterHuntState]):
+class MonsterHunt(GridWorld[MonsterHuntState]):
     """A stag hunt on a board: the monster pays those who meet it together and mauls the lonely.
 
     Who acts when: everybody, in every step, on a board with edges. Action: Discrete(5), stay
@@ -82,11 +82,6 @@ class MonsterHunt(World[MonsterHuntState]):
     num_slots: int = provided(2)
     num_players: int = provided(2)
     present: Any = provided(None)
-
-    @property
-    def horizon(self) -> int:
-        """Steps of an episode."""
-        return self.max_steps
 
     @property
     def centre(self) -> tuple[int, int]:
@@ -191,14 +186,6 @@ class MonsterHunt(World[MonsterHuntState]):
         side = 2 * self.size - 1
         shape = (side, side, len(self.channels))
         return gymnasium.spaces.Dict({"grid": gymnasium.spaces.Box(0, 1, shape, np.uint8)})
-
-    def action_space(self, slot: int) -> gymnasium.Space:
-        """One of five moves."""
-        return gymnasium.spaces.Discrete(5)
-
-    def noop(self) -> Array:
-        """Stay."""
-        return jnp.zeros(self.num_slots, jnp.int32)
 
     def frame(self, state: MonsterHuntState) -> np.ndarray:
         """A picture of the board."""

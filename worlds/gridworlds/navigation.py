@@ -20,11 +20,11 @@ from worlds.gridworlds.engine import (
     split_channels,
 )
 from worlds.gridworlds.pixels import Picture, colour_of, draw
+from worlds.gridworlds.world import GridWorld
 from worlds.random import threshold
 from worlds.registry import component
 from worlds.tree import doc_field, provided, pytree
 from worlds.types import Array, Observation, Seat, Transition
-from worlds.world import World
 
 __all__ = ["Navigation", "NavigationState", "Near"]
 
@@ -55,7 +55,7 @@ class Near(NamedTuple):
 
 @component("world", "navigation")
 @pytree
-class Navigation(World[NavigationState]):
+class Navigation(GridWorld[NavigationState]):
     """Agents find their goals among obstacles, seeing only their neighbourhood.
 
     Who acts when: everybody, in every step, on a board with edges and random obstacles (all
@@ -94,11 +94,6 @@ class Navigation(World[NavigationState]):
     num_slots: int = provided(6)
     num_players: int = provided(6)
     present: Any = provided(None)
-
-    @property
-    def horizon(self) -> int:
-        """Steps of an episode."""
-        return self.max_steps
 
     @property
     def centre(self) -> tuple[int, int]:
@@ -229,14 +224,6 @@ class Navigation(World[NavigationState]):
                 "links": links,
             }
         )
-
-    def action_space(self, slot: int) -> gymnasium.Space:
-        """One of five moves."""
-        return gymnasium.spaces.Discrete(5)
-
-    def noop(self) -> Array:
-        """Stay."""
-        return jnp.zeros(self.num_slots, jnp.int32)
 
     def frame(self, state: NavigationState) -> np.ndarray:
         """A picture of the board: agents and their goals in the same colour."""

@@ -4,13 +4,11 @@ import functools
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import gymnasium
 import numpy as np
 
 from worlds.host import AskModel, Happening, HostWorld, Question, moved, shown, words_of
 from worlds.messages import render_messages
 from worlds.registry import component
-from worlds.spaces import AnyText
 from worlds.text.maps import frozen, thawed
 from worlds.text.words import tokens
 from worlds.tree import doc_field, provided, pytree
@@ -42,6 +40,7 @@ class GameMaster(HostWorld[dict[str, Any]]):
 
     asks: ClassVar[bool] = True
     fitness: ClassVar[str] = "score"
+    most_chars: ClassVar[int] = _MOST_SAID
 
     premise: str = doc_field("A village by a lake.", "where and when this is")
     laws: tuple[str, ...] = doc_field(
@@ -146,14 +145,6 @@ class GameMaster(HostWorld[dict[str, Any]]):
     def outcome(self, state: dict[str, Any]) -> dict[str, Any]:
         """Wanted things that each holds, and how many attempts a model judged."""
         return {"score": self._scores(state), "judged": np.float32(state["judged"])}
-
-    def observation_space(self, slot: int) -> gymnasium.Space:
-        """There is nothing to see but the text."""
-        return gymnasium.spaces.Dict({})
-
-    def action_space(self, slot: int) -> gymnasium.Space:
-        """Attempts are texts."""
-        return AnyText(_MOST_SAID)
 
     def noop(self) -> list[str]:
         """Everybody waits."""

@@ -4,12 +4,10 @@ import itertools
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
-import gymnasium
 import numpy as np
 
 from worlds.host import Happening, HostWorld, moved, shown
 from worlds.registry import component
-from worlds.spaces import AnyText
 from worlds.tree import doc_field, provided, pytree
 from worlds.types import Array, Observation, ParseError, Seat, Transition
 
@@ -39,6 +37,7 @@ class IteratedLearning(HostWorld[dict[str, Any]]):
     """
 
     fitness: ClassVar[str] = "learned"
+    most_chars: ClassVar[int] = _MOST
 
     shapes: int = doc_field(3, "shapes", ge=2, le=5)
     colours: int = doc_field(3, "colours", ge=2, le=5)
@@ -145,14 +144,6 @@ class IteratedLearning(HostWorld[dict[str, Any]]):
 
     def _topographic(self, names: Sequence[str]) -> float:
         return topographic_similarity(self.meanings, names)
-
-    def observation_space(self, slot: int) -> gymnasium.Space:
-        """There is nothing to see but the text."""
-        return gymnasium.spaces.Dict({})
-
-    def action_space(self, slot: int) -> gymnasium.Space:
-        """A name."""
-        return AnyText(_MOST)
 
     def noop(self) -> list[str]:
         """No name."""

@@ -154,10 +154,6 @@ class Retelling(HostWorld[dict[str, Any]]):
         """How many texts each told."""
         return {"told": np.asarray(state["told"], np.float32)}
 
-    def observation_space(self, slot: int) -> gymnasium.Space:
-        """There is nothing to see but the text."""
-        return gymnasium.spaces.Dict({})
-
     def action_space(self, slot: int) -> gymnasium.Space:
         """Any text."""
         return AnyText(self.max_chars)

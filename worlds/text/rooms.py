@@ -4,13 +4,11 @@ import functools
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
-import gymnasium
 import numpy as np
 
 from worlds.host import Happening, HostWorld, moved, read_choice, shown
 from worlds.messages import render_messages
 from worlds.registry import component
-from worlds.spaces import AnyText
 from worlds.text.house import House, build_house
 from worlds.tree import doc_field, provided, pytree
 from worlds.types import Array, Message, Observation, Seat, Transition
@@ -42,6 +40,7 @@ class Rooms(HostWorld[dict[str, Any]]):
     """
 
     fitness: ClassVar[str] = "score"
+    most_chars: ClassVar[int] = _MOST_SAID
     most_options: ClassVar[int] = 48
 
     difficulty: int = doc_field(2, "rooms, locks, boxes and ingredients", ge=1, le=5)
@@ -138,14 +137,6 @@ class Rooms(HostWorld[dict[str, Any]]):
             "won": np.float32(state["won"]),
             "found": np.float32(len(state["found"])),
         }
-
-    def observation_space(self, slot: int) -> gymnasium.Space:
-        """There is nothing to see but the text."""
-        return gymnasium.spaces.Dict({})
-
-    def action_space(self, slot: int) -> gymnasium.Space:
-        """Commands are texts."""
-        return AnyText(_MOST_SAID)
 
     def noop(self) -> list[str]:
         """Everybody waits."""

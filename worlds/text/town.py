@@ -5,13 +5,11 @@ import re
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import gymnasium
 import numpy as np
 
 from worlds.host import Happening, HostWorld, moved, option_named, shown
 from worlds.messages import render_messages
 from worlds.registry import component
-from worlds.spaces import AnyText
 from worlds.text.maps import frozen, thawed
 from worlds.text.places import Places
 from worlds.text.words import tokens
@@ -47,6 +45,7 @@ class Town(HostWorld[dict[str, Any]]):
     """
 
     fitness: ClassVar[str] = "informed"
+    most_chars: ClassVar[int] = _MOST_SAID
     most_options: ClassVar[int] = 64
 
     map: Any = doc_field(
@@ -168,14 +167,6 @@ class Town(HostWorld[dict[str, Any]]):
             "acquaintance": np.float32(len(state["met"]) / pairs),
             "calls_per_agent_hour": np.float32(state["asked"] / num / hours),
         }
-
-    def observation_space(self, slot: int) -> gymnasium.Space:
-        """There is nothing to see but the text."""
-        return gymnasium.spaces.Dict({})
-
-    def action_space(self, slot: int) -> gymnasium.Space:
-        """Commands are texts."""
-        return AnyText(_MOST_SAID)
 
     def noop(self) -> list[str]:
         """Everybody carries on."""

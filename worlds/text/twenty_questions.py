@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import gymnasium
 import numpy as np
 
 from worlds.host import Happening, HostWorld, moved, read_choice, shown, words_of
 from worlds.messages import render_messages
 from worlds.registry import component
-from worlds.spaces import AnyText
 from worlds.text.words import tokens
 from worlds.tree import doc_field, provided, pytree
 from worlds.types import Array, Message, Observation, ParseError, Seat, Transition
@@ -40,6 +38,7 @@ class TwentyQuestions(HostWorld[dict[str, Any]]):
     """
 
     fitness: ClassVar[str] = "score"
+    most_chars: ClassVar[int] = _MOST_SAID
 
     questions: int = doc_field(20, "questions before the guesser must name it", ge=1)
     secrets: tuple[str, ...] = doc_field(_SECRETS, "what the judge may think of")
@@ -114,14 +113,6 @@ class TwentyQuestions(HostWorld[dict[str, Any]]):
             "found": np.float32(state["won"]),
             "asked": np.float32((state["step"] + 1) // 2),
         }
-
-    def observation_space(self, slot: int) -> gymnasium.Space:
-        """There is nothing to see but the text."""
-        return gymnasium.spaces.Dict({})
-
-    def action_space(self, slot: int) -> gymnasium.Space:
-        """Any text."""
-        return AnyText(_MOST_SAID)
 
     def noop(self) -> list[str]:
         """Both say nothing."""
