@@ -30,7 +30,6 @@ from llm_agents.backends.base import (
     Response,
     canonical,
     hash_of,
-    request_hash,
 )
 from llm_agents.memory_search import Recall, Remember, Row, Streams
 from society.desk_rows import (
@@ -44,7 +43,7 @@ from society.desk_rows import (
     stopping_error,
     stored_call,
 )
-from society.desk_seats import Search, Seat, Wait, current_seat
+from society.desk_seats import Mind, Search, Seat, Wait, current_seat
 from society.journal_rows import CallKey, Divergence
 
 __all__ = ["Asker", "Desk", "StoppedError"]
@@ -62,8 +61,8 @@ class _Call:
     text: str
     hash: str
     merge: str
-    future: asyncio.Future
     wait: Wait
+    number: int
 
 
 class Asker:
@@ -135,6 +134,8 @@ class Desk:
         self._seeds = tuple(seeds)
         self._offline = offline
         self.held_seats = 0
+        self.driven: Mind | None = None
+        self._next: list[Mind] = []
         self._pending: dict[str, list[_Call]] = {}
         self._searches: list[Search] = []
         self._asked: dict[tuple[str, str], list[_Call]] = {}
@@ -167,18 +168,18 @@ class Desk:
             current_seat.reset(token)
             seat.leave()
 
-    async def gather(self, minds: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
-        """Run minds side by side, each on its own seat; results in the order given.
+    async def gather(self, work: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
+        """Run tasks side by side, each on its own seat; results in the order given.
 
         If one fails, the others are let finish what they have asked and may ask nothing more;
         then the first failure is raised. Called without a seat (by whoever runs everything),
         it first waits until all that was asked has arrived and is stored.
         """
-        if not minds:
+        if not work:
             return []
         caller = current_seat.get()
-        wait = Wait(caller, len(minds))
-        tasks = [self._seated(mind, wait) for mind in minds]
+        together = Wait(caller, len(work))
+        tasks = [self._seated(one, together, number) for number, one in enumerate(work)]
         if caller is not None:
             caller.release()
         try:
@@ -188,13 +189,52 @@ class Desk:
                 task.cancel()
             await asyncio.wait(tasks)
             raise
-        failures = [error for task in tasks if (error := _failure(task)) is not None]
-        if failures:
-            if caller is None:
-                await self.drain()
-            first = next((e for e in failures if not isinstance(e, StoppedError)), None)
-            raise first or self._stopped or failures[0]
-        return [task.result() for task in tasks]
+        return await self._results(caller, together)
+
+    async def minds(self, minds: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
+        """Run minds side by side; like ``gather``, but they may await nothing but asking."""
+        if not minds:
+            return []
+        caller = current_seat.get()
+        together = Wait(caller, len(minds))
+        seated = [Mind(self, one, together, number) for number, one in enumerate(minds)]
+        if caller is not None:
+            caller.release()
+        self._go_on(seated)
+        try:
+            await together.all_come()
+        except asyncio.CancelledError:
+            for mind in seated:
+                mind.abandon()
+            raise
+        return await self._results(caller, together)
+
+    async def _results(self, caller: Seat | None, together: Wait) -> list[Any]:
+        """What all came to, or the first failure that is not a consequence of another."""
+        failures = [error for _, error in sorted(together.failures.items())]
+        if not failures:
+            return together.answers
+        if caller is None:
+            await self.drain()
+        first = next((e for e in failures if not isinstance(e, StoppedError)), None)
+        raise first or self._stopped or failures[0]
+
+    def next_mind(self, mind: Mind) -> None:
+        """Let a mind go on soon, after those who were called before."""
+        if not self._next:
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._go_on, context=contextvars.Context())
+        self._next.append(mind)
+
+    def _go_on(self, minds: Sequence[Mind] = ()) -> None:
+        """Run minds, those whose answers have come or new ones, to their next question each."""
+        if not minds:
+            minds, self._next = self._next, []
+        for mind in minds:
+            error = mind.go_on()
+            if error is not None and not isinstance(error, asyncio.CancelledError):
+                self.stop(error)
+        self.close_batch()
 
     def stop(self, reason: BaseException) -> None:
         """Take no more questions; what is on its way is still stored when it arrives."""
@@ -204,10 +244,10 @@ class Desk:
         pending = [call for calls in self._pending.values() for call in calls]
         self._pending.clear()
         for call in pending:
-            _fail(call, self._refusal())
+            call.wait.fail(call.number, self._refusal())
         searches, self._searches = self._searches, []
         for search in searches:
-            _fail(search, self._refusal())
+            search.wait.fail(0, self._refusal())
 
     async def drain(self) -> None:
         """Wait until everything that was asked has arrived and is stored."""
@@ -228,13 +268,9 @@ class Desk:
     async def _recall(self, streams: Streams, agent: int, recall: Recall) -> list[list[Row]]:
         if self._stopped is not None:
             raise self._refusal()
-        wait = Wait(current_seat.get(), 1)
-        future = asyncio.get_running_loop().create_future()
-        self._searches.append(Search(streams, agent, recall, future, wait))
-        if wait.seat is not None:
-            wait.seat.release()
-        self.close_batch()
-        return await future
+        wait = Wait(self.driven or current_seat.get(), 1)
+        self._searches.append(Search(streams, agent, recall, wait))
+        return (await self._waited(wait))[0]
 
     def _search(self) -> None:
         """Search everybody's memory, one matrix product for each group."""
@@ -247,41 +283,37 @@ class Desk:
                 found = group[0].streams.search([(one.agent, one.recall) for one in group])
             except Exception as error:
                 for search in group:
-                    _fail(search, error)
+                    search.wait.fail(0, anew(error))
                 continue
             for search, rows in zip(group, found, strict=True):
-                search.wait.one_resolved()
-                if not search.future.done():
-                    search.future.set_result(rows)
+                search.wait.put(0, rows)
 
     # ---- asking -------------------------------------------------------------------------
 
     async def _ask(self, name: str, keyed: Sequence[tuple[CallKey, Request]]) -> list[Response]:
         if self._stopped is not None:
             raise self._refusal()
-        known: list[Response | None] = []
-        wait = Wait(current_seat.get(), 0)
-        futures: list[asyncio.Future] = []
-        loop = asyncio.get_running_loop()
-        for key, request in keyed:
+        wait = Wait(self.driven or current_seat.get(), len(keyed))
+        for number, (key, request) in enumerate(keyed):
             request = seeded(request, request_seed(self._seed_of(key.replicate), key))
             text = canonical(request)
             hashed = hash_of(text)
             stored = self._stored(key, hashed)
-            known.append(stored)
-            if stored is None:
+            if stored is not None:
+                wait.answers[number] = stored
+                wait.left -= 1
+            else:
                 merge = self._merge_key(name, request, hashed)
-                future = loop.create_future()
-                futures.append(future)
-                wait.left += 1
-                self._submit(_Call(key, name, request, text, hashed, merge, future, wait))
-        if not futures:
-            return known  # type: ignore[return-value]
+                self._submit(_Call(key, name, request, text, hashed, merge, wait, number))
+        return await self._waited(wait) if wait.left else wait.answers
+
+    async def _waited(self, wait: Wait) -> list[Any]:
+        """Give up the seat until the answers have come."""
         if wait.seat is not None:
             wait.seat.release()
-        self.close_batch()
-        answers = iter([await future for future in futures])
-        return [response if response is not None else next(answers) for response in known]
+        if self.driven is None:
+            self.close_batch()
+        return await wait
 
     def _seed_of(self, replicate: int) -> int:
         if replicate >= len(self._seeds):
@@ -304,7 +336,7 @@ class Desk:
         """Requests with equal keys are asked once."""
         backend = self._backends[name]
         if request.options is not None and backend.capabilities.logprobs:
-            hashed = request_hash(request, seed=False)
+            hashed = canonical(request, seed=False)
         return hashed + _plain(request.context) if backend.reads_context else hashed
 
     def _submit(self, call: _Call) -> None:
@@ -399,13 +431,11 @@ class Desk:
             answered = []
         answered.sort(key=lambda item: item[0].key)
         for call, response in answered:
-            call.wait.one_resolved()
-            if not call.future.done():
-                call.future.set_result(response)
+            call.wait.put(call.number, response)
         if failed:
             self.stop(failed[0][1])
         for call, error in failed:
-            _fail(call, error)
+            call.wait.fail(call.number, anew(error))
         self.close_batch()
 
     def _split(self, group: list[_Call], outcome: Response | BaseException) -> list[_Call]:
@@ -426,18 +456,21 @@ class Desk:
                 self._submit(call)
         return [call for call in group if call.hash == first.hash]
 
-    def _seated(self, mind: Coroutine[Any, Any, Any], wait: Wait) -> asyncio.Task:
-        """Start a mind on a seat of its own; when the last one ends the caller sits again."""
+    def _seated(self, work: Coroutine[Any, Any, Any], together: Wait, number: int) -> asyncio.Task:
+        """Start a task on a seat of its own; when the last one ends the caller sits again."""
         seat = Seat(self)
         context = contextvars.copy_context()
         context.run(current_seat.set, seat)
-        task = asyncio.get_running_loop().create_task(mind, context=context)
+        task = asyncio.get_running_loop().create_task(work, context=context)
 
         def ended(task: asyncio.Task) -> None:
-            error = _failure(task)
-            if error is not None and not isinstance(error, asyncio.CancelledError):
-                self.stop(error)
-            wait.one_resolved()
+            error = asyncio.CancelledError() if task.cancelled() else task.exception()
+            if error is None:
+                together.put(number, task.result())
+            else:
+                if not isinstance(error, asyncio.CancelledError):
+                    self.stop(error)
+                together.fail(number, error)
             seat.leave()
 
         task.add_done_callback(ended)
@@ -447,19 +480,6 @@ class Desk:
         if isinstance(self._stopped, LimitReachedError | BackendDownError):
             return type(self._stopped)(*self._stopped.args)
         return StoppedError(f"the desk has stopped: {self._stopped}")
-
-
-def _fail(call: "_Call | Search", error: BaseException) -> None:
-    call.wait.one_resolved()
-    if not call.future.done():
-        call.future.set_exception(anew(error))
-        call.future.exception()  # read once: a mind that was cancelled will not read it
-
-
-def _failure(task: asyncio.Task) -> BaseException | None:
-    if task.cancelled():
-        return asyncio.CancelledError()
-    return task.exception()
 
 
 def _plain(context: Mapping[str, Any]) -> str:

@@ -2,26 +2,31 @@
 
 import asyncio
 import contextvars
-import dataclasses
-from typing import NamedTuple, Protocol
+from collections.abc import Coroutine, Generator
+from typing import Any, NamedTuple, Protocol
 
 from llm_agents.memory_search import Recall, Streams
 
-__all__ = ["Search", "Seat", "Seated", "Wait", "current_seat"]
+__all__ = ["Mind", "Search", "Seat", "Seated", "Wait", "current_seat"]
 
 
 class Seated(Protocol):
     """A desk, as far as its seats know it."""
 
     held_seats: int
+    driven: "Mind | None"
 
     def close_batch(self) -> None:
         """Send what is pending, where nobody may still ask."""
         ...
 
+    def next_mind(self, mind: "Mind") -> None:
+        """Let a mind go on soon, after those who were called before."""
+        ...
+
 
 class Seat:
-    """The right to ask before the batch closes, held by one task or mind."""
+    """The right to ask before the batch closes, held by one task."""
 
     __slots__ = ("desk", "gone", "held")
 
@@ -51,18 +56,130 @@ class Seat:
 current_seat: contextvars.ContextVar[Seat | None] = contextvars.ContextVar("seat", default=None)
 
 
-@dataclasses.dataclass(slots=True, eq=False)
 class Wait:
-    """An await of one or several answers by one mind: its seat returns with the last one."""
+    """An await of one or several answers: the seat returns with the last one.
 
-    seat: Seat | None
-    left: int
+    answers: what has come, by number. failures: what has gone wrong instead. Awaiting it
+    gives the answers, or raises the first failure.
+    """
 
-    def one_resolved(self) -> None:
+    __slots__ = ("_future", "answers", "failures", "left", "seat")
+
+    def __init__(self, seat: "Seat | Mind | None", count: int) -> None:
+        self.seat, self.left = seat, count
+        self.answers: list[Any] = [None] * count
+        self.failures: dict[int, BaseException] = {}
+        self._future: asyncio.Future[None] | None = None
+
+    def put(self, number: int, answer: Any) -> None:
         """Count an answer."""
+        self.answers[number] = answer
+        self._one_less()
+
+    def fail(self, number: int, error: BaseException) -> None:
+        """Count a failure."""
+        self.failures[number] = error
+        self._one_less()
+
+    async def all_come(self) -> None:
+        """Wait until every answer or failure has come, in a task; raises none of them."""
+        if self.left:
+            self._future = asyncio.get_running_loop().create_future()
+            await self._future
+
+    def __await__(self) -> Generator[Any, None, list[Any]]:
+        if self.left:
+            if self.seat.__class__ is Mind:
+                yield self
+            else:
+                yield from self.all_come().__await__()
+        if self.failures:
+            raise self.failures[min(self.failures)]
+        return self.answers
+
+    def _one_less(self) -> None:
         self.left -= 1
-        if self.left == 0 and self.seat is not None:
+        if self.left:
+            return
+        if self.seat is not None:
             self.seat.take()
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+
+class Mind:
+    """A mind's coroutine, run by the desk itself from one question to the next.
+
+    A mind awaits nothing but its desk, so a task, a context and a future for each would only
+    cost time, a third of a step. It holds a seat from its beginning to its end, but for the
+    time that it waits.
+    """
+
+    __slots__ = ("_coroutine", "_desk", "_number", "_together", "gone", "held")
+
+    def __init__(
+        self, desk: Seated, coroutine: Coroutine[Any, Any, Any], together: Wait, number: int
+    ) -> None:
+        self._desk, self._coroutine = desk, coroutine
+        self._together, self._number = together, number
+        self.held, self.gone = True, False
+        desk.held_seats += 1
+
+    def release(self) -> None:
+        """Wait for an answer: the batch may close."""
+        if self.held:
+            self.held = False
+            self._desk.held_seats -= 1
+
+    def take(self) -> None:
+        """Sit again, as an answer has come, and go on in turn."""
+        if not self.held and not self.gone:
+            self.held = True
+            self._desk.held_seats += 1
+            self._desk.next_mind(self)
+
+    def go_on(self) -> BaseException | None:
+        """Run to the next question or to the end; returns what went wrong."""
+        if self.gone:
+            return None
+        before, self._desk.driven = self._desk.driven, self
+        try:
+            waited = self._coroutine.send(None)
+        except StopIteration as ended:
+            self._end()
+            self._together.put(self._number, ended.value)
+            return None
+        except BaseException as error:
+            self._end()
+            self._together.fail(self._number, error)
+            return error
+        finally:
+            self._desk.driven = before
+        if waited.__class__ is Wait:
+            return None
+        return self._stray(waited)
+
+    def abandon(self) -> None:
+        """End where it stands."""
+        if not self.gone:
+            self._end()
+            self._coroutine.close()
+            self._together.fail(self._number, asyncio.CancelledError())
+
+    def _end(self) -> None:
+        self.release()
+        self.gone = True
+
+    def _stray(self, waited: Any) -> BaseException:
+        """It waits for something else, which nobody here would wake it up from."""
+        self._end()
+        self._coroutine.close()
+        error = TypeError(
+            f"a mind ({self._coroutine.__qualname__}) awaits {waited!r:.80}; it may await nothing "
+            "but what it asks (ask, ask.many). Slow work of its own belongs into a backend"
+        )
+        self._together.fail(self._number, error)
+        return error
 
 
 class Search(NamedTuple):
@@ -71,5 +188,4 @@ class Search(NamedTuple):
     streams: Streams
     agent: int
     recall: Recall
-    future: asyncio.Future
     wait: Wait

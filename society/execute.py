@@ -306,7 +306,7 @@ class Execution:
             replicate=index,
             observe=lambda: self._on_device(self.machine.observe, carry),
             asker=lambda place, backend: desk.asker((index, *place.clock), -1, backend),
-            gather=desk.gather,
+            gather=desk.minds,
         )
         if done is None:
             return carry
@@ -327,7 +327,7 @@ class Execution:
         rows = await take(
             surveys,
             interviewer=speakers,
-            gather=self.desk.gather,
+            gather=self.desk.minds,
             moment=moment,
             carry=carry,
             population=self.simulation.population,

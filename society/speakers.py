@@ -206,7 +206,7 @@ class Speakers:
             self._policy(slot).birth(self._ask(place, birth.seat.uid, slot), birth)
             for slot, birth in births
         ]
-        minds = await self._desk.gather(work)
+        minds = await self._desk.minds(work)
         rows = []
         for (slot, birth), mind in zip(births, minds, strict=True):
             self._minds[slot] = mind
@@ -250,7 +250,7 @@ class Speakers:
             self._policy(slot).act(self._ask(place, turn.seat.uid, slot), self._minds[slot], turn)
             for slot, turn in zip(slots, turns, strict=True)
         ]
-        answers = await self._desk.gather(work)
+        answers = await self._desk.minds(work)
         actions: dict[int, Any] = {}
         self.turns += 0 if talking else len(slots)
         for slot, turn, (reply, mind) in zip(slots, turns, answers, strict=True):

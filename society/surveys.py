@@ -133,7 +133,7 @@ async def take(
 
     Args:
       surveys: those that are due. interviewer, moment: who is there and what they see.
-      gather: runs coroutines side by side, results in order (the desk's).
+      gather: runs minds side by side, results in order (the desk's ``minds``).
       carry, population, seed: decide who is asked. replicate, tick, place: now.
       seen: False between two episodes, when there is nothing to see.
     """

@@ -104,17 +104,23 @@ def run(coroutine):
     return asyncio.run(main())
 
 
+@pytest.fixture(params=["minds", "gather"])
+def together(request):
+    """How a desk runs several coroutines: as minds, which only ask, or as tasks."""
+    return request.param
+
+
 # ---- batches ----------------------------------------------------------------------------
 
 
-def test_forty_agents_with_three_questions_each_are_three_batches_of_forty():
+def test_forty_agents_with_three_questions_each_are_three_batches_of_forty(together):
     backend = Echo()
     table = desk(backend)
 
     async def main():
         async with table.seat():
             minds = [chatter(table.asker(place(), uid, "it"), 3, uid) for uid in range(40)]
-            return await table.gather(minds)
+            return await getattr(table, together)(minds)
 
     results = run(main())
     assert backend.batches == [40, 40, 40]
@@ -124,7 +130,7 @@ def test_forty_agents_with_three_questions_each_are_three_batches_of_forty():
     ]
 
 
-def test_replicates_that_compute_between_their_turns_still_share_batches():
+def test_replicates_that_compute_between_their_turns_still_share_batches(together):
     """A seat is held during a chunk, so the others wait for whoever is still computing."""
     backend = Echo()
     table = desk(backend, seeds=range(4))
@@ -134,7 +140,7 @@ def test_replicates_that_compute_between_their_turns_still_share_batches():
             for step in range(3):
                 await asyncio.to_thread(__import__("time").sleep, 0.004 * number)
                 askers = [table.asker(place(step, number), uid, "it") for uid in range(10)]
-                await table.gather([chatter(asker, 1) for asker in askers])
+                await getattr(table, together)([chatter(asker, 1) for asker in askers])
 
     async def main():
         await asyncio.gather(*(replicate(number) for number in range(4)))
@@ -143,13 +149,15 @@ def test_replicates_that_compute_between_their_turns_still_share_batches():
     assert backend.batches == [40, 40, 40]
 
 
-def test_agents_with_more_to_ask_do_not_hold_up_a_batch_for_those_who_are_done():
+def test_agents_with_more_to_ask_do_not_hold_up_a_batch_for_those_who_are_done(together):
     backend = Echo()
     table = desk(backend)
 
     async def main():
         async with table.seat():
-            await table.gather([chatter(table.asker(place(), u, "it"), u + 1) for u in range(4)])
+            await getattr(table, together)(
+                [chatter(table.asker(place(), u, "it"), u + 1) for u in range(4)]
+            )
 
     run(main())
     assert backend.batches == [4, 3, 2, 1]
@@ -200,20 +208,22 @@ def test_free_answers_and_choices_travel_in_one_batch():
 # ---- merging and seeds ------------------------------------------------------------------
 
 
-def test_agents_with_the_same_prompt_do_not_share_one_sample():
+def test_agents_with_the_same_prompt_do_not_share_one_sample(together):
     backend = Echo()
     table = desk(backend)
 
     async def main():
         async with table.seat():
-            return await table.gather([chatter(table.asker(place(), u, "it"), 1) for u in range(9)])
+            return await getattr(table, together)(
+                [chatter(table.asker(place(), u, "it"), 1) for u in range(9)]
+            )
 
     texts = [texts[0] for texts in run(main())]
     assert len(set(texts)) == 9 and backend.batches == [9]
 
 
 @pytest.mark.parametrize("streams", [False, True])
-def test_a_choice_by_probability_is_asked_once_and_sampled_by_each(streams):
+def test_a_choice_by_probability_is_asked_once_and_sampled_by_each(streams, together):
     backend, journal = Echo(logprobs=(-0.6931, -0.6931), streams=streams), MemoryJournal()
     table = desk(backend, journal)
     same = ask("pick", options=("a", "b"), temperature=1.0)
@@ -221,7 +231,7 @@ def test_a_choice_by_probability_is_asked_once_and_sampled_by_each(streams):
     async def main():
         async with table.seat():
             askers = [table.asker(place(), uid, "it") for uid in range(60)]
-            return await table.gather([asker(same) for asker in askers])
+            return await getattr(table, together)([asker(same) for asker in askers])
 
     answers = run(main())
     assert backend.asked == ["pick"]
@@ -231,14 +241,16 @@ def test_a_choice_by_probability_is_asked_once_and_sampled_by_each(streams):
     assert sum(row.prompt_tokens for row in journal.rows.values()) == 7  # paid once
 
 
-def test_where_probabilities_are_missing_after_all_everybody_asks_alone():
+def test_where_probabilities_are_missing_after_all_everybody_asks_alone(together):
     backend = Echo(declares=True)
     table = desk(backend)
 
     async def main():
         async with table.seat():
             same = ask("pick", options=("a", "b"))
-            return await table.gather([table.asker(place(), u, "it")(same) for u in range(5)])
+            return await getattr(table, together)(
+                [table.asker(place(), u, "it")(same) for u in range(5)]
+            )
 
     assert len(run(main())) == 5
     assert backend.batches == [1, 4]
@@ -256,7 +268,7 @@ def test_a_request_gets_the_seed_of_its_key_alone():
 # ---- the journal ------------------------------------------------------------------------
 
 
-def test_answers_that_arrive_together_are_committed_once_before_they_are_used():
+def test_answers_that_arrive_together_are_committed_once_before_they_are_used(together):
     journal = MemoryJournal()
     table = desk(Echo(), journal)
     seen = []
@@ -267,19 +279,19 @@ def test_answers_that_arrive_together_are_committed_once_before_they_are_used():
 
     async def main():
         async with table.seat():
-            await table.gather([mind(uid) for uid in range(6)])
+            await getattr(table, together)([mind(uid) for uid in range(6)])
 
     run(main())
     assert journal.commits == 1 and seen == [6] * 6
 
 
-def test_what_the_journal_knows_is_never_asked_again():
+def test_what_the_journal_knows_is_never_asked_again(together):
     journal = MemoryJournal()
 
     async def main(table, rounds):
         async with table.seat():
             minds = [chatter(table.asker(place(), uid, "it"), rounds, uid) for uid in range(5)]
-            return await table.gather(minds)
+            return await getattr(table, together)(minds)
 
     first, second = Echo(), Echo()
     begun = run(main(desk(first, journal), 2))
@@ -340,14 +352,14 @@ def test_a_failure_that_a_mind_can_see_is_an_answer():
 
 
 @pytest.mark.parametrize("streams", [False, True])
-def test_a_dead_server_stops_the_run_and_costs_no_answer_that_came(streams):
+def test_a_dead_server_stops_the_run_and_costs_no_answer_that_came(streams, together):
     journal = MemoryJournal()
     dead = {"3 asks 0": BackendError("connection", "refused by http://me:secret@host/")}
 
     async def main(table):
         async with table.seat():
             minds = [chatter(table.asker(place(), uid, "it"), 2, uid) for uid in range(6)]
-            return await table.gather(minds)
+            return await getattr(table, together)(minds)
 
     backend = Echo(fail=dead, streams=streams)
     table = desk(backend, journal)
@@ -368,12 +380,12 @@ def test_a_dead_server_stops_the_run_and_costs_no_answer_that_came(streams):
     assert len(healthy.asked) == 12 - stored  # nothing journalled is asked again
 
 
-def test_a_spent_budget_stops_the_run_resumably():
+def test_a_spent_budget_stops_the_run_resumably(together):
     journal = MemoryJournal()
 
     async def main(table):
         async with table.seat():
-            return await table.gather(
+            return await getattr(table, together)(
                 [chatter(table.asker(place(), uid, "it"), 2, uid) for uid in range(4)]
             )
 
@@ -384,7 +396,7 @@ def test_a_spent_budget_stops_the_run_resumably():
     assert len(journal.rows) == 8
 
 
-def test_an_error_in_one_mind_is_raised_and_ends_the_others():
+def test_an_error_in_one_mind_is_raised_and_ends_the_others(together):
     async def broken(asker):
         await asker(ask("x"))
         raise ZeroDivisionError("a mind broke")
@@ -394,7 +406,7 @@ def test_an_error_in_one_mind_is_raised_and_ends_the_others():
     async def main():
         async with table.seat():
             minds = [chatter(table.asker(place(), uid, "it"), 50, uid) for uid in range(3)]
-            await table.gather([*minds, broken(table.asker(place(), 9, "it"))])
+            await getattr(table, together)([*minds, broken(table.asker(place(), 9, "it"))])
 
     with pytest.raises(ZeroDivisionError, match="a mind broke"):
         run(main())
@@ -430,6 +442,67 @@ def test_cancelling_leaves_no_seat_taken():
     assert run(main()) == 0
 
 
+def test_minds_that_are_given_up_leave_no_seat_and_no_answer_behind():
+    class Slow(Echo):
+        async def generate(self, requests):
+            await asyncio.sleep(0.03)
+            return await super().generate(requests)
+
+    journal, ended = MemoryJournal(), []
+    table = desk(Slow(), journal)
+
+    async def mind(asker):
+        try:
+            await asker(ask("x"))
+        finally:
+            ended.append(True)
+
+    async def main():
+        async def replicate():
+            async with table.seat():
+                await table.minds([mind(table.asker(place(), uid, "it")) for uid in range(3)])
+
+        task = asyncio.create_task(replicate())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert ended == [True] * 3 and table.held_seats == 0
+        await table.drain()  # what was on its way is stored all the same
+        return len(journal.rows), table.held_seats
+
+    assert run(main()) == (3, 0)
+
+
+def test_a_mind_that_awaits_something_else_is_named():
+    async def sleeper():
+        await asyncio.sleep(0)
+
+    table = desk(Echo())
+
+    async def main():
+        async with table.seat():
+            await table.minds([sleeper(), chatter(table.asker(place(), 1, "it"), 3)])
+
+    with pytest.raises(TypeError, match=r"a mind \(.*sleeper\) awaits .*nothing but what it asks"):
+        run(main())
+    assert table.held_seats == 0
+
+
+def test_minds_ask_in_the_order_in_which_they_are_given():
+    backend = Echo(streams=True)
+    table = desk(backend)
+
+    async def main():
+        async with table.seat():
+            return await table.minds(
+                [chatter(table.asker(place(), uid, "it"), 1, uid) for uid in range(30)]
+            )
+
+    run(main())
+    assert backend.asked == [f"{uid} asks 0" for uid in range(30)]
+
+
 def test_a_backend_that_loses_answers_is_found_out():
     class Short(Echo):
         async def generate(self, requests):
@@ -445,13 +518,15 @@ def test_unknown_backends_are_named():
         desk(Echo()).asker(place(), 1, "that")
 
 
-def test_the_mock_gives_the_same_run_in_any_batching():
+def test_the_mock_gives_the_same_run_in_any_batching(together):
     async def main(backend):
         table = Desk({"it": backend}, MemoryJournal())
         context = {"part": "birth"}
         async with table.seat():
             askers = [table.asker(place(), uid, "it") for uid in range(20)]
-            return await table.gather([a(ask("b", "birth", context=context)) for a in askers])
+            return await getattr(table, together)(
+                [a(ask("b", "birth", context=context)) for a in askers]
+            )
 
     texts = [[a.text for a in run(main(Mock(streaming=s)))] for s in (False, True)]
     assert texts[0] == texts[1] and len(set(texts[0])) > 10
