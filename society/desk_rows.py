@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from llm_agents.backends.base import (
     BackendDownError,
+    BackendError,
     LimitReachedError,
     Request,
     Response,
@@ -26,12 +27,14 @@ __all__ = [
     "anew",
     "own_answer",
     "request_seed",
+    "response_text",
     "seeded",
     "stopping_error",
     "stored_call",
 ]
 
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_quoted = json.encoder.encode_basestring_ascii  # as the encoder writes a text
 
 
 class CallPlace(NamedTuple):
@@ -74,17 +77,18 @@ def request_seed(seed: int, key: CallKey) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-_new, _set = object.__new__, object.__setattr__
-_fields = tuple(field.name for field in dataclasses.fields(Request) if field.name != "seed")
-_all = operator.attrgetter(*_fields)
+_new = object.__new__
+_slots = [Request.__dict__[field.name] for field in dataclasses.fields(Request)]
+_copied = tuple((slot.__set__, slot.__get__) for slot in _slots if slot.__name__ != "seed")
+_set_seed = Request.__dict__["seed"].__set__
 
 
 def seeded(request: Request, seed: int) -> Request:
-    """The request with a seed; ``dataclasses.replace`` would take three times as long."""
+    """The request with a seed; ``dataclasses.replace`` would take several times as long."""
     made = _new(Request)
-    for name, value in zip(_fields, _all(request), strict=True):
-        _set(made, name, value)
-    _set(made, "seed", seed)
+    for put, value in _copied:
+        put(made, value(request))
+    _set_seed(made, seed)
     return made
 
 
@@ -103,25 +107,54 @@ def stored_call(
     key: CallKey, backend: str, request: str, hashed: str, response: Response
 ) -> StoredCall:
     """The row of a call: what was said, without how long it took."""
-    said = response.to_json()
-    said.pop("latency_s", None)
-    said.pop("attempts", None)
+    usage = response.usage
     return StoredCall(
-        key=key,
-        request_hash=hashed,
-        request=request,
-        response=_encode(said),
-        status="ok" if response.error is None else "error",
-        backend=backend,
-        model=response.model,
-        prompt_tokens=response.usage.prompt_tokens,
-        completion_tokens=response.usage.completion_tokens,
-        cost_usd=response.usage.cost_usd,
-        faults=len(response.faults) + (response.error is not None),
-        latency_s=response.latency_s,
-        attempts=response.attempts,
-        cached=response.attempts == 0,
+        key,
+        hashed,
+        request,
+        response_text(response),
+        "ok" if response.error is None else "error",
+        backend,
+        response.model,
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.cost_usd,
+        len(response.faults) + (response.error is not None),
+        response.latency_s,
+        response.attempts,
+        response.attempts == 0,
     )
+
+
+def response_text(value: Any) -> str:
+    """``Response.to_json()`` as canonical JSON, without how long it took; in half the time."""
+    kind = value.__class__
+    if kind is str:
+        return _quoted(value)
+    if kind not in _TOLD:
+        return _encode(value)
+    parts = [
+        label + response_text(held)
+        for label, get, default in _TOLD[kind]
+        if (held := get(value)) is not default and held != default
+    ]
+    return f"{{{','.join(parts)}}}"
+
+
+def _told_of(kind: Any, *untold: str) -> list[tuple[str, Any, Any]]:
+    """How each field of a dataclass is written, in the order of canonical JSON."""
+    return [
+        (f'"{field.name}":', operator.attrgetter(field.name), field.default)
+        for field in sorted(dataclasses.fields(kind), key=lambda field: field.name)
+        if field.name not in untold
+    ]
+
+
+_TOLD = {
+    Response: _told_of(Response, "latency_s", "attempts"),
+    Usage: _told_of(Usage),
+    BackendError: _told_of(BackendError),
+}
 
 
 def stopping_error(outcome: Response | BaseException, backend: str) -> BaseException | None:

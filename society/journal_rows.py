@@ -1,5 +1,6 @@
 """Rows of the journal, the tables that hold them, and what can be wrong with them."""
 
+import functools
 import struct
 import zlib
 from collections.abc import Sequence
@@ -264,7 +265,12 @@ def metrics_row(row: StoredMetrics | tuple) -> tuple:
 
 def seal(fixed: tuple) -> int:
     """Checksum of key and content: SQLite does not notice a flipped bit in a text."""
-    return zlib.crc32("\x1f".join(map(str, fixed)).encode())
+    return zlib.crc32((_sealed(len(fixed)) % fixed).encode())
+
+
+@functools.cache
+def _sealed(columns: int) -> str:
+    return "\x1f".join(["%s"] * columns)
 
 
 def check_seal(table: Table, row: tuple, path: Any) -> None:

@@ -6,6 +6,7 @@ goes wrong with one request is that response's ``error``, never an exception: on
 """
 
 import abc
+import functools
 import hashlib
 import json
 import math
@@ -36,6 +37,7 @@ __all__ = [
 HASH_VERSION = 1
 LOGPROB_DECIMALS = 4
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+_quoted = json.encoder.encode_basestring_ascii  # as the encoder writes a text
 NEVER = -30.0  # log-probability given to an option that the model did not list at all
 
 Kind = Literal[
@@ -255,22 +257,41 @@ class Backend(abc.ABC):
 
 
 def canonical(request: Request, *, seed: bool = True) -> str:
-    """The request as canonical JSON: everything that decides the answer, and nothing else."""
-    return _encode(
-        [
-            HASH_VERSION,
-            [[message.role, message.content] for message in request.messages],
-            request.prefill,
-            request.options,
-            request.schema,
-            request.regex,
-            request.max_tokens,
-            float(request.temperature),
-            float(request.top_p),
-            request.stop,
-            request.seed if seed else None,
-        ]
+    """The request as canonical JSON: everything that decides the answer, and nothing else.
+
+    Written in parts: of a step's requests only the messages and the seeds differ.
+    """
+    said = ",".join(
+        [f"[{_quoted(message.role)},{_quoted(message.content)}]" for message in request.messages]
     )
+    form = (
+        request.prefill,
+        None if request.options is None else tuple(request.options),
+        request.regex,
+        request.max_tokens,
+        float(request.temperature),
+        float(request.top_p),
+        tuple(request.stop),
+    )
+    told = _form_again(*form) if request.schema is None else _form(*form, request.schema)
+    return f"[{HASH_VERSION},[{said}],{told},{request.seed if seed else 'null'}]"
+
+
+def _form(
+    prefill: str,
+    options: tuple[str, ...] | None,
+    regex: str | None,
+    max_tokens: int,
+    temperature: float,
+    top_p: float,
+    stop: tuple[str, ...],
+    schema: Mapping[str, Any] | None = None,
+) -> str:
+    """How an answer must look, as the inner part of a JSON list."""
+    return _encode([prefill, options, schema, regex, max_tokens, temperature, top_p, stop])[1:-1]
+
+
+_form_again = functools.lru_cache(maxsize=1024, typed=True)(_form)
 
 
 def request_hash(request: Request, *, seed: bool = True) -> str:

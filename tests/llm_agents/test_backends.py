@@ -1,4 +1,5 @@
 import asyncio
+import json
 import math
 
 import pytest
@@ -64,6 +65,42 @@ def test_the_hash_covers_what_decides_an_answer_and_nothing_else():
 def test_any_text_has_a_canonical_form(text, seed):
     request = ask(text, seed=seed)
     assert canonical(request) == canonical(request) and canonical(request).isascii()
+
+
+@given(
+    st.builds(
+        Request,
+        messages=st.lists(
+            st.builds(ChatMessage, st.sampled_from(["system", "user"]), st.text(max_size=30))
+        ).map(tuple),
+        prefill=st.text(max_size=5),
+        options=st.none() | st.lists(st.text(max_size=5)).map(tuple),
+        schema=st.none() | st.just({"type": "object", "a": [1, None]}),
+        regex=st.none() | st.text(max_size=5),
+        max_tokens=st.integers(0, 2),
+        temperature=st.sampled_from([0, 1, 0.1, 1.0]),
+        top_p=st.sampled_from([1, 1.0, 0.3]),
+        stop=st.sampled_from([(), ("x",)]),
+        seed=st.integers(-1, 2**31 - 1),
+    ),
+    st.booleans(),
+)
+def test_the_canonical_form_is_the_plain_encoders(request, seed):
+    whole = [
+        1,
+        [[message.role, message.content] for message in request.messages],
+        request.prefill,
+        request.options,
+        request.schema,
+        request.regex,
+        request.max_tokens,
+        float(request.temperature),
+        float(request.top_p),
+        request.stop,
+        request.seed if seed else None,
+    ]
+    expected = json.dumps(whole, sort_keys=True, separators=(",", ":"))
+    assert canonical(request, seed=seed) == expected
 
 
 @given(

@@ -1,9 +1,12 @@
 """The desk: what is asked together, what is asked once, what is stored, and what stops a run."""
 
 import asyncio
+import json
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llm_agents.backends.base import (
     Backend,
@@ -19,7 +22,7 @@ from llm_agents.backends.base import (
 from llm_agents.backends.mock import Mock
 from llm_agents.backends.wrappers import Budget
 from society.desk import Desk
-from society.desk_rows import request_seed
+from society.desk_rows import request_seed, response_text
 from society.journal import Journal
 from society.journal_rows import CallKey, Divergence
 
@@ -263,6 +266,28 @@ def test_a_request_gets_the_seed_of_its_key_alone():
               key._replace(purpose="talk"), key._replace(step=4), key._replace(turn=1)]  # fmt: skip
     seeds = {request_seed(7, other) for other in [key, *others]} | {request_seed(8, key)}
     assert len(seeds) == 8 and all(0 <= seed < 2**31 for seed in seeds)
+
+
+@given(
+    st.builds(
+        Response,
+        text=st.text(max_size=20),
+        choice=st.none() | st.integers(0, 5),
+        option_logprobs=st.none() | st.tuples(st.floats(-30, 0), st.floats(-30, 0)),
+        usage=st.builds(Usage, st.integers(0, 9), st.integers(0, 9), cost_usd=st.floats(0, 1)),
+        latency_s=st.floats(0, 1),
+        attempts=st.integers(0, 2),
+        faults=st.tuples() | st.just(("server", "timeout")),
+        error=st.none() | st.just(BackendError("empty", "nothing \ud800", True, 2.0)),
+        method=st.sampled_from(["", "logprobs"]),
+    )
+)
+def test_what_is_stored_of_an_answer_is_its_plain_json(response):
+    plain = response.to_json()
+    for untold in ("latency_s", "attempts"):
+        plain.pop(untold, None)
+    expected = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    assert response_text(response) == expected
 
 
 # ---- the journal ------------------------------------------------------------------------
