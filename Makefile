@@ -11,6 +11,9 @@ INSTALL := $(PIP) install --quiet --no-compile
 
 # Compiled kernels are kept between runs.
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
+# Modules too are compiled once, not by every process, whatever the shell asks for.
+export PYTHONDONTWRITEBYTECODE :=
+export PYTHONPYCACHEPREFIX ?= $(CURDIR)/.cache/pyc
 
 # Stamp files: an environment is installed again only when what it is made from changes.
 RUN_STAMP := $(VENV)/.installed-run
