@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
+from society.claims import Validation
 from society.components import Component, Context, Of, component_of, model_of, params_of
 from society.params import (
     Checked,
@@ -483,3 +484,6 @@ class Frame(Strict):
         "strict", description="strict: a seed gives the same bits alone or with others"
     )
     sweep: Sweep | None = Field(None, description="which runs make a study; run ignores it")
+    validation: Validation | None = Field(
+        None, description="what is claimed, and the patterns by which to judge it"
+    )

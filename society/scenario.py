@@ -38,7 +38,7 @@ __all__ = [
 
 _RESOLVED_BYTES = 1 << 24
 _OPERATIONAL = ("record", "limits")
-_REMARKS = ("about", "sweep")
+_REMARKS = ("about", "sweep", "validation")
 
 
 class Scenario(Frame):

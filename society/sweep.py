@@ -13,6 +13,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from society.claims import misplaced
 from society.components import Component
 from society.errors import Problem, ScenarioError, nearest
 from society.frame import Sweep
@@ -80,6 +81,9 @@ def check_sweep(scenario: Scenario) -> Checked:
       ScenarioError: With the problems of all of them.
     """
     if scenario.sweep is None:
+        problems = _claim_problems(scenario, {}, [])
+        if problems:
+            raise ScenarioError(problems)
         return Checked({}, {}, 1)
     problems = list(_shape_problems(scenario))
     if problems:
@@ -93,13 +97,24 @@ def check_sweep(scenario: Scenario) -> Checked:
         for index, (label, value) in enumerate(levels):
             at = ("sweep", "factors")
             problems += _try(scenario, {path: value}, at, label if named else str(index))
+    labels = {path: [label for label, _ in levels] for path, levels in factors.items()}
+    problems += _claim_problems(scenario, labels, list(found))
     if problems:
         raise ScenarioError(list(dict.fromkeys(problems)))
     runs = sum(1 for _ in itertools.islice(cells(scenario), 1_000_000))
-    labels = {path: [label for label, _ in levels] for path, levels in factors.items()}
     if SAME_AGAIN in found:  # shown as what it changes
         found[SAME_AGAIN] = {"seeds": list(_other_seeds(scenario))}
     return Checked(found, labels, runs, tuple(notes))
+
+
+def _claim_problems(
+    scenario: Scenario, labels: Mapping[str, Sequence[str]], named: Sequence[str]
+) -> list[Problem]:
+    """What is wrong with the cells that targets of the validation name."""
+    if scenario.validation is None:
+        return []
+    wrong = misplaced(scenario.validation.targets, labels, named)
+    return [p for path, message in wrong for p in scenario.error(path, message).problems]
 
 
 def cells(scenario: Scenario) -> Iterator[Cell]:

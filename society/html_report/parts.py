@@ -102,6 +102,14 @@ class Page:
             self.body.append(f'<div class="notes"><ul>{items}</ul></div>')
             self.text.append("\n".join(f"> {_m(text)}" for text in texts))
 
+    def claim(self, status: str, words: str) -> None:
+        """What may be said, marked by whether it was borne out."""
+        kind = {"validated": "good", "qualified": "warn"}.get(status, "plain")
+        self.body.append(
+            f'<div class="claim {kind}"><b>{_e(status.capitalize())}</b><p>{_e(words)}</p></div>'
+        )
+        self.text.append(f"**{_m(status.capitalize())}.** {_m(words)}")
+
     def said(self, when: str, prompt: Sequence[tuple[str, str]], answer: str) -> None:
         """A question to a model and its answer, folded away."""
         asked = "".join(

@@ -12,9 +12,12 @@ from society.plots import Course, courses, descent, graph, number, shares
 from society.recorder import RunFolder
 from society.scenario import load_resolved
 from society.study.read import Results
+from society.study.show import short
 from society.study.theory import theory_of
+from society.study.validation import validation_of
 
 __all__ = [
+    "add_claim",
     "add_conversations",
     "add_costs",
     "add_courses",
@@ -58,11 +61,10 @@ def run_page(results: Results) -> Page:
     _add_descent(page, known)
     add_conversations(page, known)
     add_costs(page, [summary], known)
-    page.section("Validation")
+    add_claim(page, validation_of(results))
     page.paragraph(
-        "Claim: illustration. Nothing here was compared with observations of real people or "
-        "animals; a robustness sweep (sweep.robustness: standard) shows how much depends on the "
-        "wording of prompts."
+        "One scenario with its own words: a study with sweep.robustness: standard shows how much "
+        "depends on them."
     )
     add_manifest(page, manifest, folder.scenario_path)
     return page
@@ -222,6 +224,32 @@ def add_costs(page: Page, summaries: Sequence[Mapping[str, Any]], known: Excerpt
             ["purpose (first run)", *keys],
             [[p, *(f"{counts[k]:,}" for k in keys)] for p, counts in known.purposes.items()],
         )
+
+
+def add_claim(page: Page, found: Mapping[str, Any]) -> None:
+    """What is claimed, whether it holds, and every target pattern."""
+    page.section("Validation")
+    page.claim(found["status"], found["words"])
+    if not found["targets"]:
+        return
+    rows = [
+        [
+            spoken(one["name"]),
+            spoken(one["measure"]),
+            ", ".join(f"{short(path)} {label}" for path, label in one["where"].items()) or "all",
+            one["wanted"],
+            one["verdict"],
+            number(one["found"]),
+            f"{number(one['ci95'][0])} to {number(one['ci95'][1])}" if one["ci95"] else "",
+            str(one["runs"]),
+        ]
+        for one in found["targets"]
+    ]
+    headings = ["target", "measure", "where", "wanted", "verdict", "found", "95 % interval", "runs"]
+    page.table(headings, rows, words=5)
+    sources = {one["source"]: None for one in found["targets"] if one["source"]}
+    if sources:
+        page.paragraph(f"Sources: {'; '.join(sources)}.")
 
 
 def add_manifest(page: Page, manifest: Mapping[str, Any], scenario_path: Any = None) -> None:

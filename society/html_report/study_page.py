@@ -11,6 +11,7 @@ from society.errors import ScenarioError
 from society.html_report.history import Excerpt, excerpt
 from society.html_report.parts import Page, spoken
 from society.html_report.run_page import (
+    add_claim,
     add_conversations,
     add_costs,
     add_graph,
@@ -47,6 +48,7 @@ def study_page(results: Results) -> Page:
         f"{len(results.cells)} cells",
         f"{done} of {runs} runs",
         f"{spent:,.0f} s of computing",
+        f"{found['validation']['claim']}, {found['validation']['status']}",
         str(study.get("planned", ""))[:16].replace("T", " "),
     ]
     page.head(f"Study {results.title}", status, facts)
@@ -69,7 +71,7 @@ def study_page(results: Results) -> Page:
         add_conversations(page, known)
     add_costs(page, [s for cell in results.cells for s in cell.summaries], known)
     _add_others(page, found, measures)
-    _add_validation(page, found, results)
+    _add_validation(page, found)
     if results.failed:
         page.section("Runs that failed")
         page.table(
@@ -314,17 +316,14 @@ def _add_others(page: Page, found: Mapping[str, Any], shown: Sequence[str]) -> N
     page.table(headings, table, words=len(headings) - len(rest))
 
 
-def _add_validation(page: Page, found: Mapping[str, Any], results: Results) -> None:
-    page.section("Validation")
-    robust = sorted({c.condition for c in results.cells if c.condition.startswith("robust_")})
-    nulls = sorted({c.condition for c in results.cells if c.condition.startswith("null_")})
+def _add_validation(page: Page, found: Mapping[str, Any]) -> None:
+    judged = found["validation"]
+    add_claim(page, judged)
+    robust, nulls = judged["robustness"], judged["nulls"]
     page.paragraph(
-        "Claim: illustration. Nothing here was compared with observations of real people or "
-        "animals."
+        f"Robustness variants: {', '.join(robust)}." if robust else "No robustness variants ran."
     )
-    told = f"Robustness: {', '.join(robust)}." if robust else "No robustness variants were run."
-    page.paragraph(told)
-    page.paragraph(f"Null models: {', '.join(nulls)}." if nulls else "No null models were run.")
+    page.paragraph(f"Null models: {', '.join(nulls)}." if nulls else "No null models ran.")
     page.paragraph(
         f"{len(found['contrasts'])} comparisons were made with {found['baseline']} and between "
         "levels; p values are of permutation tests, adjusted for all of them (Holm). Intervals "

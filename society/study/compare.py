@@ -25,6 +25,7 @@ from society.statistics import (
 from society.study.read import CellResults, Results
 from society.study.sensitivity import DESIGNS, indices, installed
 from society.study.theory import theory_of
+from society.study.validation import validation_of
 from society.sweep import SAME_AGAIN
 
 __all__ = ["compare"]
@@ -47,8 +48,8 @@ def compare(
 
     Returns:
       Plain data: ``cells`` (with ``measures`` and ``theory``), ``contrasts`` (with ``p_holm``
-      over all of them), ``variance``, ``noise_floor``, ``sensitivity``, ``power``,
-      ``warnings``.
+      over all of them), ``variance``, ``noise_floor``, ``sensitivity``, ``power``, ``validation``
+      and ``warnings``.
 
     Raises:
       NotARunError: A name is unknown, or there is nothing to compare.
@@ -74,6 +75,7 @@ def compare(
         "noise_floor": _noise_floor(results, wanted, base),
         "sensitivity": {name: _sensitivity(results, name, base) for name in wanted},
         "power": _power(contrasts),
+        "validation": validation_of(results),
         "warnings": list(_warnings(results, contrasts)),
     }
 

@@ -29,6 +29,7 @@ __all__ = ["Job", "Planned", "StudyFolder", "jobs_of", "plan"]
 FORMAT = 1
 _HASH = 12
 _SLUG = 60
+_OF_THE_STUDY = ("sweep", "validation")
 _NOT_COMPILED = ("about", "name", "folders", "seeds", "record", "limits", "backends")
 
 
@@ -193,7 +194,7 @@ def plan(scenario: Scenario) -> list[Planned]:
         changed = scenario.with_changes(cell.changes)
         seeds = cell.seeds if cell.seeds is not None else changed.seed_list
         decides = {k: v for k, v in changed.resolved(operational=False).items() if k != "seeds"}
-        tree = {k: v for k, v in changed.resolved().items() if k != "sweep"}
+        tree = {k: v for k, v in changed.resolved().items() if k not in _OF_THE_STUDY}
         compiled = {k: v for k, v in tree.items() if k not in _NOT_COMPILED}
         shape = fingerprint({"seeds": len(seeds), "rest": _without_numbers(compiled)})
         found.append(Planned(cell, fingerprint(decides), tuple(seeds), shape, tree))

@@ -64,8 +64,25 @@ def print_comparison(console: Console, found: Mapping[str, Any]) -> None:
         if contrasts:
             console.print(_contrasts(contrasts))
         _print_moves(console, found, measure)
+    _print_validation(console, found["validation"])
     for warning in found["warnings"]:
         console.print(Text.assemble((" note  ", "yellow"), warning), soft_wrap=True)
+
+
+def _print_validation(console: Console, found: Mapping[str, Any]) -> None:
+    """Print how every target pattern was met; nothing where there is none."""
+    if not found["targets"]:
+        return
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0))
+    for name in ("target", "measure", "wanted", "found", "95 % interval", "verdict"):
+        table.add_column(name, justify="right" if name in ("found", "95 % interval") else "left")
+    for one in found["targets"]:
+        ends = f"{_number(one['ci95'][0])} to {_number(one['ci95'][1])}" if one["ci95"] else ""
+        style = {"met": "green", "missed": "red"}.get(one["verdict"], "yellow")
+        row = (one["name"], one["measure"], one["wanted"], _number(one["found"]), ends)
+        table.add_row(*map(Text, row), Text(one["verdict"], style))
+    console.print(table)
+    console.print(Text.assemble((" claim     ", "dim"), found["words"]), soft_wrap=True)
 
 
 def _print_moves(console: Console, found: Mapping[str, Any], measure: str) -> None:

@@ -62,7 +62,7 @@ def run(tmp_path_factory):
             changed = [*row[1:place], value, *row[place + 1 : -1]]
             database.execute(
                 f"UPDATE {table} SET {column} = ?, seal = ? WHERE rowid = ?",
-                (value, seal(changed), row[0]),
+                (value, seal(tuple(changed)), row[0]),
             )
     database.commit()
     database.close()

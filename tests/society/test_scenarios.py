@@ -90,6 +90,7 @@ SHORT = {
     "axelrod_tournament": ["world.rounds=20"],
     "cheap_talk": ["groups.people.count=5", "world.rounds=3", "seeds=2"],
     "cooperation_on_networks": ["generations=30", "groups.players.count=100"],
+    "cooperation_study": ["generations=30", "groups.players.count=100", "seeds=2"],
     "epidemic_city": ["groups.residents.count=400", "steps=20", "interventions.news.at=10"],
     "demo": ["generations=2", "world.rounds=2", "groups.donors.count=4", "backend=mock"],
     "donor_game": ["generations=2", "world.rounds=4", "groups.donors.count=6", "seeds=2"],
