@@ -61,7 +61,7 @@ async def questions(desk, agents, step):
 
     async with desk.seat():
         askers = [desk.asker((0, 0, 0, step, 0), uid, "it") for uid in range(agents)]
-        return await desk.gather([mind(asker, uid) for uid, asker in enumerate(askers)])
+        return await desk.minds([mind(asker, uid) for uid, asker in enumerate(askers)])
 
 
 async def turns(desk, agents, step, policy, minds):
@@ -82,7 +82,7 @@ async def turns(desk, agents, step, policy, minds):
         return reply
 
     async with desk.seat():
-        return await desk.gather([mind(uid) for uid in range(agents)])
+        return await desk.minds([mind(uid) for uid in range(agents)])
 
 
 async def timed(repeats, agents, work):

@@ -99,7 +99,7 @@ class Society:
 
     async def _turn(self):
         async with self.desk.seat():
-            await self.desk.gather([self._mind(uid) for uid in range(self.agents)])
+            await self.desk.minds([self._mind(uid) for uid in range(self.agents)])
 
     async def _mind(self, uid):
         turn = Turn(

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 
 from worlds.framing import Framing
+from worlds.records import record
 from worlds.tree import pytree
 
 __all__ = [
@@ -150,7 +151,7 @@ class Graph:
     regular: bool = False
 
 
-@dataclasses.dataclass(frozen=True)
+@record
 class Seat:
     """One place at the table, as a caption or a language agent knows it.
 
@@ -187,7 +188,7 @@ class Seats(NamedTuple):
     fixed: bool = False
 
 
-@dataclasses.dataclass(frozen=True)
+@record
 class Message:
     """A text that was delivered. The engine writes the speaker; it is never read from the text.
 
@@ -205,7 +206,7 @@ class Message:
     mode: Literal["marked", "raw"] = "marked"
 
 
-@dataclasses.dataclass(frozen=True)
+@record
 class Draft:
     """A text that an agent wants to send; ``to`` holds uids, or None for the channel's rule."""
 
@@ -218,7 +219,7 @@ class ParseError(ValueError):
     """A reply could not be read as an action; the message says what was expected."""
 
 
-@dataclasses.dataclass(frozen=True)
+@record
 class Turn:
     """Everything a text policy learns when it is its turn.
 
@@ -260,7 +261,7 @@ class Turn:
     turn: int = 0
 
 
-@dataclasses.dataclass(frozen=True)
+@record
 class Reply:
     """What a text policy answers: an action, drafts of messages, and whether it is the fallback.
 
@@ -275,7 +276,7 @@ class Reply:
     events: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
 
 
-@dataclasses.dataclass(frozen=True)
+@record
 class Birth:
     """What a text mind is made from.
 

@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from worlds.records import record
+
 __all__ = [
     "VISIBLE",
     "Backend",
@@ -65,7 +67,7 @@ class BackendDownError(RuntimeError):
     """A backend cannot answer; the run stops and can be resumed when it can."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ChatMessage:
     """One message of a conversation."""
 
@@ -73,7 +75,7 @@ class ChatMessage:
     content: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Request:
     """One question to a model.
 
@@ -99,7 +101,7 @@ class Request:
     context: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Usage:
     """What an answer cost: tokens, and money where the price is known."""
 
@@ -140,7 +142,7 @@ class BackendError:
         return self.kind in VISIBLE
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Response:
     """One answer.
 
