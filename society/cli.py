@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from society import cli_serve, cli_study
+from society import cli_serve, cli_study, cli_view
 from society.cli_base import (
     BAD_INPUT,
     FAILURE,
@@ -281,6 +281,7 @@ def _finish(
 
 
 cli_study.register(app)
+cli_view.register(app)
 
 
 if __name__ == "__main__":
