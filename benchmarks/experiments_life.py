@@ -2,11 +2,11 @@
 
 ``python benchmarks/experiments_life.py`` runs ``life_planet`` (long form) for five seeds. For
 each seed it takes the networks that live at the end and as many fresh random ones, puts both
-on new planets as two groups with equal numbers, without mutation, and counts who is there
-after ``--garden`` steps. Printed: each seed, the mean advantage (share of the evolved - 0.5)
-with a 95 % t-interval over seeds, activity beside its neutral shadow, and the influence of
-heard words by intervention. ``--steps 3000 --scenario life_quick`` is a short form. Figures go
-to ``--out`` as JSON.
+on new planets as two groups with equal numbers and slots of their own, so that only food and
+fights limit them, without mutation, and counts who is there after ``--garden`` steps. Printed:
+each seed, the mean advantage (share of the evolved - 0.5) with a 95 % t-interval over seeds,
+activity beside its neutral shadow, and the influence of heard words by intervention.
+``--steps 3000 --scenario life_quick`` is a short form. Figures go to ``--out`` as JSON.
 """
 
 import argparse
@@ -54,12 +54,11 @@ def evolve(scenario, steps, seed):
 def garden(simulation, carry, scenario, steps, seed, planets):
     """Mean share of the evolved among those alive after ``steps``, over fresh planets."""
     group = simulation.population.groups[0]
-    half = group.size // 2
-    width = simulation.parts.policies[0].width
-    use = type(simulation.parts.policies[0]).component_name
-    policy = f"{{use: {use}, width: {int(width)}}}"
-    each = f"{{count: {half // 2}, capacity: {half}, policy: {policy}}}"
-    sets = (f"groups={{evolved: {each}, random: {each}}}", "transmission=copy",
+    each = f"{{count: {group.size // 4}, capacity: {group.size}}}"
+    own = simulation.parts.policies[0]
+    policy = f"{{use: {type(own).component_name}, width: {int(own.width)}}}"
+    rival = f"{{count: {group.size // 4}, capacity: {group.size}, policy: {policy}}}"
+    sets = (f"groups.{group.name}={each}", f"groups.random={rival}", "transmission=copy",
             f"steps={steps}", "measures=[]", f"seeds=[{1000 + seed}]")  # fmt: skip
     contest = build(load_scenario(scenario, sets))
     engine = contest.engine
@@ -72,7 +71,7 @@ def garden(simulation, carry, scenario, steps, seed, planets):
             return float("nan")
         root = roots([10_000 * (seed + 1) + planet])[0]
         begun = start(contest.parts, contest.world, contest.graphs[0], root)
-        rows = rng.choice(living, half)
+        rows = rng.choice(living, group.size)
         params = carry.minds[0].params
         own = jax.tree.map(lambda leaf, rows=rows: leaf[rows], params.own)
         fresh = begun.minds[0].params

@@ -89,8 +89,10 @@ def mutated(key: Array, tree: Any, births: Births, sd: Array) -> Any:
 
     def change(index: Array, child: Array, parents: Array, leaves: list[Array]) -> list[Array]:
         rows = [leaf[child] for leaf in leaves]
-        # One draw for the whole genome: a kernel for each layer would take long to compile.
+        # One draw for the whole genome, and a barrier: else XLA draws it again in each layer's
+        # kernel, which takes long to compile.
         noise = normal(fold(key, index), (sum(row.size for row in rows),))
+        noise = jax.lax.optimization_barrier(noise)
         size = jnp.where(parents[0] != child, sd[index], 0.0)
         return [row + size * part for row, part in zip(rows, _cut(noise, rows), strict=True)]
 
@@ -120,6 +122,7 @@ def _heirs(
     second = [leaf[jnp.where(parents[1] >= 0, parents[1], parents[0])] for leaf in leaves]
     columns = [row[..., :1, :].reshape(-1) if row.ndim > 1 else row.reshape(-1) for row in first]
     bits = random_bits(fold(key, index), jnp.arange(sum(part.size for part in columns))) & 1
+    bits = jax.lax.optimization_barrier(bits)
     coins = [
         coin if row.ndim < 2 else coin[None]
         for coin, row in zip(_cut(bits, columns), first, strict=True)
