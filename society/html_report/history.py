@@ -1,8 +1,7 @@
-"""What a report reads from a run's folder: courses, shares, descent, words, ties."""
+"""What a report reads from a run's folder: courses, shares, descent, words."""
 
 import contextlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,9 +12,8 @@ from society.journal import Journal, JournalError
 from society.plots import Course
 from society.statistics import FEW_RUNS
 
-__all__ = ["Excerpt", "Said", "Ties", "excerpt", "ties_of"]
+__all__ = ["Excerpt", "Said", "excerpt"]
 
-_MOST_PEOPLE = 400
 _MOST_SAID = 8
 _LONG = 1600
 
@@ -29,16 +27,6 @@ class Said(NamedTuple):
     prompt: tuple[tuple[str, str], ...]
     answer: str
     status: str
-
-
-class Ties(NamedTuple):
-    """A graph to draw: places in the unit square, ties, and the group of everybody."""
-
-    places: list[tuple[float, float]]
-    ties: list[tuple[int, int]]
-    groups: list[int]
-    names: list[str]
-    degrees: list[int]
 
 
 class Excerpt(NamedTuple):
@@ -275,42 +263,3 @@ def _spread(entries: Sequence[Any], most: int) -> list[Any]:
 
 def _short(text: str, most: int = _LONG) -> str:
     return text if len(text) <= most else f"{text[:most]} […]"
-
-
-def ties_of(scenario: Any) -> Ties | None:
-    """The graph of the first replicate, laid out; None where everybody meets everybody."""
-    import networkx
-
-    from society.build import make_graphs, make_population
-
-    if scenario.graph is None or scenario.graph.rule.use == "complete":
-        return None
-    population = make_population(scenario)
-    graph = make_graphs(scenario, population)[0]
-    if graph.complete or graph.senders is None:
-        return None
-    senders, receivers = np.asarray(graph.senders), np.asarray(graph.receivers)
-    real = (senders < graph.num_slots) & (receivers < graph.num_slots)
-    pairs = np.unique(np.sort(np.stack([senders[real], receivers[real]], 1), axis=1), axis=0)
-    num = graph.num_slots
-    degrees = np.bincount(pairs.ravel(), minlength=num).tolist()
-    group_of = np.zeros(num, int)
-    for index, group in enumerate(population.groups):
-        group_of[group.start : group.stop] = index
-    names = [group.name for group in population.groups]
-    if num > _MOST_PEOPLE:
-        return Ties([], [], group_of.tolist(), names, degrees)
-    net = networkx.Graph()
-    net.add_nodes_from(range(num))
-    net.add_edges_from(pairs.tolist())
-    rounds = 120 if num <= 150 else 60
-    start = {i: (math.cos(2 * math.pi * i / num), math.sin(2 * math.pi * i / num)) for i in net}
-    placed = networkx.spring_layout(
-        net, seed=1, iterations=rounds, k=1.6 / math.sqrt(num), pos=start
-    )
-    points = np.array([placed[i] for i in range(num)])
-    points = (points - points.min(0)) / np.maximum(np.ptp(points, axis=0), 1e-9)
-    return Ties(
-        [tuple(p) for p in points.tolist()], [tuple(p) for p in pairs.tolist()],
-        group_of.tolist(), names, degrees,
-    )  # fmt: skip

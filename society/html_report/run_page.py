@@ -1,14 +1,14 @@
 """The report of one run."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from society.errors import ScenarioError
-from society.html_report.history import Excerpt, excerpt, ties_of
+from society.html_report.history import Excerpt, excerpt
 from society.html_report.parts import Page, spoken
+from society.html_report.ties import add_graphs
 from society.html_report.words import question_of, scenario_in_words
-from society.plots import Course, courses, descent, graph, number, shares
+from society.plots import courses, descent, number, shares
 from society.recorder import RunFolder
 from society.scenario import load_resolved
 from society.study.read import Results
@@ -21,7 +21,6 @@ __all__ = [
     "add_conversations",
     "add_costs",
     "add_courses",
-    "add_graph",
     "add_manifest",
     "add_words",
     "run_page",
@@ -57,7 +56,7 @@ def run_page(results: Results) -> Page:
     add_words(page, scenario)
     add_courses(page, known, theory)
     _add_measures(page, summary["measures"], theory)
-    add_graph(page, scenario)
+    add_graphs(page, {"": scenario})
     _add_descent(page, known)
     add_conversations(page, known)
     add_costs(page, [summary], known)
@@ -155,33 +154,6 @@ def _add_measures(
         page.table(headings[:width], [row[:width] for row in rows])
 
 
-def add_graph(page: Page, scenario: Any) -> None:
-    """The picture of who is tied to whom; of large graphs, how many ties people have."""
-    ties = ties_of(scenario) if scenario is not None else None
-    if ties is None:
-        return
-    page.section("Who is tied to whom")
-    mean = sum(ties.degrees) / max(len(ties.degrees), 1)
-    page.paragraph(
-        f"{len(ties.degrees):,} individuals, {mean:.1f} ties each on average, "
-        f"{max(ties.degrees, default=0):,} at most; the graph of the first seed."
-    )
-    figures = []
-    if ties.places:
-        svg = graph(ties.places, ties.ties, ties.groups, title="Social graph")
-        figures.append(("Social graph", "size: number of ties", svg))
-    counts = Counter(ties.degrees)
-    if len(counts) > 1:
-        degrees = sorted(counts)
-        people = len(ties.degrees)
-        above = [sum(counts[d] for d in degrees if d >= k) / people for k in degrees]
-        line = Course("ties", [float(d) for d in degrees], above)
-        svg = courses([line], title="Ties", x_label="number of ties", height=380)
-        figures.append(("Ties", "share of people with at least so many", svg))
-    if figures:
-        page.plots(figures)
-
-
 def _add_descent(page: Page, known: Excerpt) -> None:
     if len(known.born) > 1 and max(g for g, _, _ in known.born) > 0:
         page.section("Descent")
@@ -214,7 +186,9 @@ def add_costs(page: Page, summaries: Sequence[Mapping[str, Any]], known: Excerpt
     page.section("Language: faults and costs")
     names = ("calls", "prompt_tokens", "completion_tokens", "faults", "fallbacks", "cost_usd")
     totals = {name: sum(model.get(name) or 0 for model in models) for name in names}
-    rows = [[spoken(name), f"{value:,.6g}"] for name, value in totals.items()]
+    cost = totals.pop("cost_usd")
+    rows = [[spoken(name), f"{value:,}"] for name, value in totals.items()]
+    rows.append(["cost in US dollars", f"{cost:,.4f}" if cost else "0"])
     backends = sorted({str(name) for model in models for name in model.get("backends") or ()})
     rows.append(["backends", ", ".join(backends)])
     page.table(["over all runs", ""], rows)

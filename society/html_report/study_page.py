@@ -14,10 +14,10 @@ from society.html_report.run_page import (
     add_claim,
     add_conversations,
     add_costs,
-    add_graph,
     add_manifest,
     add_words,
 )
+from society.html_report.ties import add_graphs
 from society.html_report.words import question_of
 from society.plots import PALETTE, Course, Row, bars, courses, number, rows
 from society.scenario import load_resolved
@@ -32,6 +32,7 @@ _MOST_MEASURES = 4
 _MOST_TILES = 3
 _MOST_ROWS = 60
 _MOST_LINES = 6
+_MOST_GRAPHS = 5
 
 
 def study_page(results: Results) -> Page:
@@ -67,7 +68,7 @@ def study_page(results: Results) -> Page:
         known = excerpt(first.runs[:1], first.summaries[0])
         scenario = _scenario(first.runs[0])
         add_words(page, scenario)
-        add_graph(page, scenario)
+        add_graphs(page, _graphs(results, scenario))
         add_conversations(page, known)
     add_costs(page, [s for cell in results.cells for s in cell.summaries], known)
     _add_others(page, found, measures)
@@ -84,9 +85,9 @@ def study_page(results: Results) -> Page:
 
 
 def _largest(found: Mapping[str, Any], measures: Sequence[str]) -> list[tuple[str, str, str]]:
-    """The clearest differences of the first measure, as tiles."""
+    """The clearest differences of the first measure, as tiles: what the study is about first."""
     contrasts = [c for c in found["contrasts"] if measures and c["measure"] == measures[0]]
-    contrasts.sort(key=lambda c: -abs(c["g"] or 0))
+    contrasts.sort(key=lambda c: (_kind(c["first"]), -abs(c["g"] or 0)))
     return [
         (
             f"{spoken(c['measure'])}: {contrast_label(c)}",
@@ -124,6 +125,16 @@ def _scenario(run: Path) -> Any:
         return load_resolved(run / "scenario.yaml")
     except ScenarioError:
         return None
+
+
+def _graphs(results: Results, scenario: Any) -> dict[str, Any]:
+    """The scenario whose graph is drawn; one a level where graphs are a factor."""
+    levels: dict[str, Any] = {}
+    for cell in results.cells:
+        if cell.runs and "graph" in cell.point and len(levels) < _MOST_GRAPHS:
+            level = cell.point["graph"]
+            levels[level] = levels.get(level) or _scenario(cell.runs[0])
+    return levels or {"": scenario}
 
 
 def _add_design(page: Page, results: Results) -> None:
@@ -202,8 +213,18 @@ def _add_measure(page: Page, found: Mapping[str, Any], results: Results, measure
 
 
 def _colour_key(cell: Mapping[str, Any]) -> str:
-    """Cells of one condition, or of one level of the last factor, share a colour."""
-    return "/".join([cell["condition"], *list(cell["point"].values())[-1:]])
+    """Cells of one condition, or of one level of the last factor, share a colour.
+
+    So do all null models, and all variants that should change nothing.
+    """
+    condition = _kind(cell["condition"]) or cell["condition"]
+    return "/".join([condition, *list(cell["point"].values())[-1:]])
+
+
+def _kind(condition: str) -> str:
+    """``null`` or ``robust`` for conditions that were added by a word, otherwise nothing."""
+    head = condition.partition("_")[0]
+    return head if head in ("null", "robust") else ""
 
 
 def _interactions(
@@ -269,7 +290,10 @@ def _add_contrasts(page: Page, contrasts: Sequence[Mapping[str, Any]]) -> None:
 
 def _add_courses(page: Page, results: Results, measures: Sequence[str]) -> None:
     """The same metric over time, one line a cell, for the metrics that measures name."""
-    cells = _spread([cell for cell in results.cells if cell.runs], _MOST_LINES)
+    finished = [cell for cell in results.cells if cell.runs]
+    own = [cell for cell in finished if not _kind(cell.condition)]
+    others = [cell for cell in finished if _kind(cell.condition) == "null"]
+    cells = _spread(own, _MOST_LINES) if len(own) > 1 else [*own, *_spread(others, _MOST_LINES - 1)]
     known = [(cell, excerpt(cell.runs, cell.summaries[0])) for cell in cells]
     names = list(dict.fromkeys(name for _, one in known for name in one.courses))
     wanted = [n for n in names if n in measures] or names

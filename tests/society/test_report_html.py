@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from society import plots
+from society.html_report.ties import ties_of
 from society.html_report.write import PictureError, write_report
 from society.journal_rows import TABLES, seal
 from society.run import run_scenario
@@ -172,3 +173,20 @@ def test_descent_marks_the_ancestors_of_the_last_generation():
     pale, strong = re.findall(r'class="(?:tie|s0)"[^>]* d="([^"]*)"', svg)
     assert pale.count("M") == 1  # slot 0 of generation 1 left nobody behind
     assert strong.count("M") == 3
+
+
+@pytest.mark.parametrize(
+    ("graph", "people"),
+    [("{use: cycle, k: 2}", 12), ("{use: grid_2d}", 100), ("{use: barabasi_albert, m: 2}", 900)],
+)
+def test_every_graph_has_a_picture_of_at_most_300_people(tmp_path, graph, people):
+    path = tmp_path / "tied.yaml"
+    path.write_text(SCENARIO)
+    sets = [f"graph={graph}", f"groups.donors.count={people}"]
+    found = ties_of(load_scenario(path, sets))
+    assert len(found.degrees) == people
+    assert len(found.places) == len(found.groups) == min(people, 300)
+    assert all(0 <= x <= 1 and 0 <= y <= 1 for x, y in found.places)
+    assert len(set(found.places)) == len(found.places)
+    tied = {slot for pair in found.ties for slot in pair}
+    assert tied == set(range(len(found.places)))  # near the best connected, nobody is alone
