@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from society.cli_base import Guard, Json, print_json, stderr
+from society.cli_base import AllowCode, Guard, Json, print_json, stderr
 
 __all__ = ["register"]
 
@@ -29,6 +29,7 @@ def view(
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Where run folders are.")
     ] = Path("runs"),
+    allow_code: AllowCode = False,
     as_json: Json = False,
 ) -> int:
     """Show a run in the browser, live or afterwards."""
@@ -37,7 +38,7 @@ def view(
         from society.view.server import serve
 
         folder = find_run(run, out)
-        with App(folder, port) as shown:
+        with App(folder, port, allow_code) as shown:
             url = shown.viewer.url
             if as_json:
                 print_json({"status": "ok", "url": url, "run_dir": str(folder.path)})

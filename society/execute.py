@@ -35,7 +35,7 @@ from society.selection.pairs import births_among
 from society.speakers import Moment, Speakers
 from society.surveys import due, take
 
-__all__ = ["Execution", "Progress", "Stopped"]
+__all__ = ["Execution", "Progress", "Stopped", "Watcher"]
 
 CHECKPOINT_EVERY_S = 20.0
 CHUNK_TARGET_S = 0.5
@@ -55,6 +55,17 @@ class Progress(Protocol):
         """It is over."""
 
 
+class Watcher(Protocol):
+    """Whoever looks at a run between two ticks, and changes nothing (``society.view.retrace``)."""
+
+    def due(self, tick: int) -> int:
+        """The next tick after this one at which it wants to look."""
+        ...
+
+    def see(self, replicate: int, tick: int, carry: Carry, speakers: Speakers | None) -> None:
+        """What there is before a tick, after everything that happens between ticks."""
+
+
 class Stopped(RuntimeError):  # noqa: N818
     """A limit of the run itself (wall time) was reached; resumable."""
 
@@ -65,6 +76,8 @@ class Execution:
 
     deadline: time.monotonic() at which it stops with status "limit", or None.
     checkpoints: False in a replay, which writes nothing.
+    watcher: looks at every replicate now and then, or None.
+    only: with language, the one replicate to execute; None for all.
     """
 
     simulation: Simulation
@@ -74,6 +87,8 @@ class Execution:
     progress: Progress | None = None
     deadline: float | None = None
     checkpoints: bool = True
+    watcher: Watcher | None = None
+    only: int | None = None
 
     def __post_init__(self) -> None:
         """Compile nothing yet."""
@@ -110,7 +125,8 @@ class Execution:
         while tick < self.total:
             self.between.film_all(tick, carries)
             carries = self.between.intervene_all(tick, carries)
-            ticks = min(size, self.between.next_need(tick) - tick, self.simulation.engine.capacity)
+            self._show_all(tick, carries)
+            ticks = min(size, self._next_need(tick) - tick, self.simulation.engine.capacity)
             began = time.monotonic()
             carries, chunks = self.machine.advance(carries, ticks)
             for replicate, chunk in enumerate(split(chunks, replicates)):
@@ -127,8 +143,19 @@ class Execution:
             self._stop_if(late and tick < self.total)
         self.between.film_all(self.total, carries)
         carries = self.between.intervene_all(self.total, carries)
+        self._show_all(self.total, carries)
         host = jax.device_get(carries)
         return [unstack(host, index) for index in range(replicates)]
+
+    def _show_all(self, tick: int, carries: Carry) -> None:
+        if self.watcher is not None:
+            host = jax.device_get(carries)
+            for index in range(len(self.simulation.seeds)):
+                self.watcher.see(index, tick, unstack(host, index), None)
+
+    def _next_need(self, tick: int) -> int:
+        need = self.between.next_need(tick)
+        return need if self.watcher is None else min(need, max(self.watcher.due(tick), tick + 1))
 
     def _flush_now_and_then(self) -> None:
         """Short chunks (learners' boundaries) must not each wait for the disk."""
@@ -142,7 +169,7 @@ class Execution:
         assert self.desk is not None
         self._device = ThreadPoolExecutor(1, thread_name_prefix="device")
         try:
-            replicates = range(len(self.simulation.seeds))
+            replicates = range(len(self.simulation.seeds)) if self.only is None else [self.only]
             return list(
                 await self.desk.gather([self._replicate(index, resume) for index in replicates])
             )
@@ -169,6 +196,8 @@ class Execution:
             carry = await self._generation_begins(index, tick, carry, speakers)
             await self._survey(index, tick, carry, speakers)
             carry = self.between.intervene(index, tick, carry, speakers)
+            if self.watcher is not None:
+                self.watcher.see(index, tick, carry, speakers)
             carry, ticks = await self._some_ticks(index, tick, carry, speakers)
             tick += ticks
             self._report_replicate(index, tick, carry)
@@ -179,7 +208,10 @@ class Execution:
         self.between.film(index, tick, carry)
         carry = self.between.rewire(index, tick, carry)
         await self._survey(index, tick, carry, speakers)
-        return self.between.intervene(index, tick, carry, speakers)
+        carry = self.between.intervene(index, tick, carry, speakers)
+        if self.watcher is not None:
+            self.watcher.see(index, tick, carry, speakers)
+        return carry
 
     async def _generation_begins(
         self, index: int, tick: int, carry: Carry, speakers: Speakers
@@ -251,7 +283,7 @@ class Execution:
         if plan.horizon is not None:
             waits.append(plan.horizon - step)
         waits.append(plan.next_generation(tick) - tick)
-        waits.append(self.between.next_need(tick) - tick)
+        waits.append(self._next_need(tick) - tick)
         return min([*waits, engine.capacity])
 
     async def _host_turns(

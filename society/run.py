@@ -21,7 +21,7 @@ from society.statistics import summarise
 from society.surveys import tally
 from society.trained import export_policies, runs_in, train_first
 
-__all__ = ["replay_run", "resume_run", "resume_scenario", "run_scenario"]
+__all__ = ["offline_desk", "replay_run", "resume_run", "resume_scenario", "run_scenario"]
 
 
 def run_scenario(
@@ -144,11 +144,18 @@ def _limit_error() -> type[BaseException]:
     return LimitReachedError
 
 
+def offline_desk(simulation: Simulation, journal: Journal) -> Desk:
+    """A desk that answers from a run's journal alone; anything else is a Divergence."""
+    backends = make_backends(simulation, journal, offline=True)
+    return Desk(backends, journal, seeds=simulation.seeds, offline=True)
+
+
 def _desk(simulation: Simulation, journal: Journal, *, offline: bool) -> Desk | None:
     if not simulation.has_language:
         return None
-    backends = make_backends(simulation, journal, offline=offline)
-    return Desk(backends, journal, seeds=simulation.seeds, offline=offline)
+    if offline:
+        return offline_desk(simulation, journal)
+    return Desk(make_backends(simulation, journal), journal, seeds=simulation.seeds)
 
 
 def _summary(

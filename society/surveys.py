@@ -29,7 +29,17 @@ from worlds.captions import Caption
 from worlds.policy import Ask, TextPolicy
 from worlds.types import ParseError, Seat, Turn
 
-__all__ = ["PROBES", "Asked", "Respondent", "Survey", "due", "make_surveys", "take", "tally"]
+__all__ = [
+    "PROBES",
+    "Asked",
+    "Respondent",
+    "Survey",
+    "ask_aside",
+    "due",
+    "make_surveys",
+    "take",
+    "tally",
+]
 
 PROBES = "payoffs_and_rules"
 _FREE_HINT = "Answer in one or two sentences."
@@ -161,6 +171,20 @@ async def take(
 
 
 # ---- one question to one agent -------------------------------------------------------------
+
+
+async def ask_aside(
+    person: Respondent, ask: Ask, question: str, place: Place, *, name: str
+) -> str | None:
+    """Ask one agent something outside any survey; returns its answer, None if it is unreadable.
+
+    Args:
+      person: whom. ask: how it asks its model. place: now.
+      name: files the calls under the purpose ``survey/<name>``.
+    """
+    survey, _, number = name.partition("/")
+    asked = Asked(survey, number or "0", question)
+    return (await _interview(person, person.policy.aside(), ask, asked, place))["answer"]
 
 
 async def _interview(

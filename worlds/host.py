@@ -25,6 +25,7 @@ __all__ = [
     "Happening",
     "HostWorld",
     "Question",
+    "Scene",
     "moved",
     "option_named",
     "read_choice",
@@ -43,6 +44,19 @@ class Happening(NamedTuple):
     kind: str
     slot: int
     data: Any
+
+
+class Scene(NamedTuple):
+    """Where everybody is, in a world of places, for pictures of it.
+
+    places: their names. at: [N] index of each slot's place, -1 where it is nowhere.
+    doing: [N] a few words each, or (). things: what lies in each place, or ().
+    """
+
+    places: tuple[str, ...]
+    at: tuple[int, ...]
+    doing: tuple[str, ...] = ()
+    things: tuple[tuple[str, ...], ...] = ()
 
 
 class Question(NamedTuple):
@@ -113,6 +127,10 @@ class HostWorld(World[State]):
     def happenings(self, before: State, action: Sequence[str], after: State) -> Sequence[Happening]:
         """What of this step is kept in the journal, for measures and readers."""
         return ()
+
+    def scene(self, state: State) -> Scene | None:
+        """Where everybody is, or None in a world without places."""
+        return None
 
     @abc.abstractmethod
     def observe(self, state: State) -> Observation:

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from society.recorder import NotARunError, RunFolder
+from society.view.film_store import FilmStore
 from society.view.people import People
 from society.view.server import BadRequest, Viewer
 from society.view.source import RunSource
+from society.view.workers import Films, Interviews
 
 __all__ = ["App", "find_run"]
 
@@ -19,16 +21,21 @@ class App:
 
     folder: RunFolder
     port: int = 0
+    allow_code: bool = False
 
     def __post_init__(self) -> None:
         """Bind to the port and open the run."""
         self.source = RunSource(self.folder)
         self.people = People(self.source)
+        self.films = Films(self.folder.path, self.allow_code)
+        self.interviews = Interviews(self.folder.path, self.allow_code)
         self.viewer = Viewer(self._reads(), self._writes(), self.port)
 
     def close(self) -> None:
         """Release everything."""
         self.viewer.close()
+        self.films.close()
+        self.interviews.close()
         self.source.close()
 
     def __enter__(self) -> "App":
@@ -40,7 +47,10 @@ class App:
     def _reads(self) -> Mapping[str, Any]:
         return {
             "/api/run": lambda query: self.source.overview(),
-            "/api/state": lambda query: self.source.state(),
+            "/api/state": lambda query: {
+                **self.source.state(),
+                "trace": self.films.status(),
+            },
             "/api/moments": lambda query: self.source.moments(
                 self._replicate(query), _clock(query.get("after"))
             ),
@@ -54,14 +64,38 @@ class App:
                 query.get("search", ""),
             ),
             "/api/call": lambda query: self.people.call(_whole(query, "row")),
-            "/api/stage": lambda query: None,
-            "/api/snapshots": lambda query: {"rows": [], "more": False},
-            "/api/interviews": lambda query: {"interviews": []},
+            "/api/stage": lambda query: self._film(query).fact("stage"),
+            "/api/snapshots": lambda query: self._film(query).snapshots(_whole(query, "after")),
+            "/api/picture": lambda query: self.films.picture(
+                self._replicate(query), _whole(query, "seq")
+            ),
+            "/api/mind": lambda query: {
+                "mind": self._film(query).mind(_whole(query, "seq"), _whole(query, "slot"))
+            },
+            "/api/edges": lambda query: {
+                "edges": self._film(query).edges(_whole(query, "version")) or []
+            },
+            "/api/interviews": lambda query: self.interviews.asked(self._replicate(query)),
             "/api/people": lambda query: self.people.born(self._replicate(query)),
         }
 
     def _writes(self) -> Mapping[str, Any]:
-        return {}
+        return {
+            "/api/interview": self._ask,
+            "/api/trace": lambda given: self.films.again(self._known(given.get("replicate"))),
+        }
+
+    def _ask(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        self._known(given.get("replicate"))
+        return self.interviews.ask(given)
+
+    def _known(self, replicate: Any) -> int:
+        if not isinstance(replicate, int) or not 0 <= replicate < len(self.source.seeds):
+            raise BadRequest(f"replicate must be 0 to {len(self.source.seeds) - 1}")
+        return replicate
+
+    def _film(self, query: Mapping[str, str]) -> FilmStore:
+        return self.films.of(self._replicate(query))
 
     def _replicate(self, query: Mapping[str, str]) -> int:
         replicate = _whole(query, "replicate")

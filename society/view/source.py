@@ -95,7 +95,6 @@ class RunSource:
             "measures": None if self.running or summary is None else _measures(summary),
             "steps": (summary or {}).get("steps"),
             "wall_s": (summary or {}).get("wall_s"),
-            "trace": None,
         }
 
     @property
@@ -133,6 +132,15 @@ class RunSource:
         if stride > 1 and kept[-1] != rows[-1]:
             kept.append(rows[-1])
         return {"clock": kept}
+
+    def last_clock(self, replicate: int) -> tuple[int, int, int] | None:
+        """The clock of the last row of metrics."""
+        rows = self.rows(
+            "SELECT generation, episode, step FROM metrics WHERE replicate = ? "
+            "ORDER BY generation DESC, episode DESC, step DESC LIMIT 1",
+            (replicate,),
+        )
+        return rows[0] if rows else None
 
     def series(self, replicate: int | None) -> dict[str, Any]:
         """Every metric over the clock.

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from worlds.host import Happening, HostWorld, moved, read_choice, shown
+from worlds.host import Happening, HostWorld, Scene, moved, read_choice, shown
 from worlds.messages import render_messages
 from worlds.registry import component
 from worlds.text.house import House, build_house
@@ -175,6 +175,17 @@ class Rooms(HostWorld[dict[str, Any]]):
             Happening("command", slot, {"did": str(action[slot]), "told": after["told"][slot]})
             for slot in range(self.num_slots)
         ]
+
+    def scene(self, state: dict[str, Any]) -> Scene:
+        """Where players are, what they hold, and what lies open in the rooms."""
+        house, where = _house(state["seed"], self.difficulty), state["where"]
+        held = [
+            [item for item, place in where.items() if place == f"a{slot}"]
+            for slot in range(self.num_slots)
+        ]
+        doing = tuple(f"holds {', '.join(items)}" if items else "" for items in held)
+        things = tuple(tuple(self._here(house, state, room)) for room in range(len(house.rooms)))
+        return Scene(house.rooms, tuple(state["at"]), doing, things)
 
     # ---- commands -------------------------------------------------------------------
 

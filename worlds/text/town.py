@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from worlds.host import Happening, HostWorld, moved, option_named, shown
+from worlds.host import Happening, HostWorld, Scene, moved, option_named, shown
 from worlds.messages import render_messages
 from worlds.registry import component
 from worlds.text.maps import frozen, thawed
@@ -39,6 +39,7 @@ class Town(HostWorld[dict[str, Any]]):
     ``news`` tells some residents something at the start; who hears a sentence that holds all
     words of ``topic`` counts as informed (outcome ``informed``), and who is at ``venue``
     between ``venue_from`` and ``venue_until`` (minutes of the run) as a guest (``attended``).
+    ``measures: [town_life]`` tells what came of it and who knows whom.
     ``cheap`` leaves out being asked again when somebody comes or goes.
     Source: Park et al. (2023), "Generative agents", arXiv:2304.03442; our places, commands and
     clock are our own, and decisions of one moment are one batch.
@@ -116,6 +117,7 @@ class Town(HostWorld[dict[str, Any]]):
             "chats": {},
             "next_chat": 0,
             "met": {},
+            "ended": [],
             "told": told,
             "result": [""] * num,
             "informed": [self._holds_topic(text) for text in told],
@@ -137,7 +139,7 @@ class Town(HostWorld[dict[str, Any]]):
         self, key: Array, state: dict[str, Any], action: Sequence[str]
     ) -> tuple[dict[str, Any], Transition]:
         """Take decisions up in slot order, then let the clock run."""
-        after = _copied(state)
+        after = _copied(state) | {"ended": []}
         due = [slot for slot in range(self.num_slots) if self._due(state, slot)]
         for slot in due:
             after["stirred"][slot] = False
@@ -213,7 +215,7 @@ class Town(HostWorld[dict[str, Any]]):
     def happenings(
         self, before: dict[str, Any], action: Sequence[str], after: dict[str, Any]
     ) -> list[Happening]:
-        """Decisions, lines that were said, and who has just become informed."""
+        """Decisions, lines that were said, conversations that ended, who became informed."""
         rows = []
         for slot in range(self.num_slots):
             if self._due(before, slot):
@@ -222,7 +224,14 @@ class Town(HostWorld[dict[str, Any]]):
                 rows.append(Happening(kind, slot, {"words": str(action[slot]), "place": place}))
             if after["informed"][slot] and not before["informed"][slot]:
                 rows.append(Happening("informed", slot, {"step": after["step"]}))
+        rows += [Happening("conversation", one, {"with": other, "lines": lines})
+                 for one, other, lines in after["ended"]]  # fmt: skip
         return rows
+
+    def scene(self, state: dict[str, Any]) -> Scene:
+        """Where residents are and what they do."""
+        places = tuple(name.removesuffix(": room") for name in self._town.names)
+        return Scene(places, tuple(state["at"]), tuple(state["doing"]))
 
     # ---- who decides what -----------------------------------------------------------
 
@@ -333,6 +342,7 @@ class Town(HostWorld[dict[str, Any]]):
 
     def _end_chat(self, state: dict[str, Any], number: str) -> None:
         chat = state["chats"].pop(number)
+        state["ended"].append([*chat["who"], len(chat["lines"])])
         for slot in chat["who"]:
             state["chat"][slot] = -1
             state["met"][_pair(*chat["who"])] = state["step"]

@@ -119,14 +119,8 @@ export interface Stage {
   edges: [number, number][] | null;
   directed: boolean;
   places: [number, number][] | null;
-  scene: Scene | null;
   pictures: boolean;
   interviews: boolean;
-}
-
-export interface Scene {
-  places: { name: string; group: string }[];
-  links: [number, number][];
 }
 
 export interface Snapshot {
@@ -139,6 +133,8 @@ export interface Snapshot {
   edges: number;
   at: number[] | null;
   doing: string[] | null;
+  things: string[][] | null;
+  places: string[] | null;
   picture: boolean;
 }
 

@@ -47,6 +47,7 @@ class Store {
   logs: Record<Kind, LogRow[]> = { messages: [], calls: [], events: [] };
   complete: Record<Kind, boolean> = { messages: true, calls: true, events: true };
 
+  private shownBefore = false;
   private last: Record<Kind, number> = { messages: 0, calls: 0, events: 0 };
   private known: Record<Kind, number> = { messages: 0, calls: 0, events: 0 };
   private listeners = new Map<Topic, Set<() => void>>();
@@ -92,6 +93,15 @@ class Store {
     return this.snapshots[Math.max(index, 0)] ?? null;
   }
 
+  /** Names of the places of the shown moment, in worlds that have places. */
+  get places(): string[] | null {
+    for (let i = Math.max(lastAt(this.snapshots, this.clock, (item) => item.clock), 0); i >= 0; i--) {
+      const places = this.snapshots[i]?.places;
+      if (places) return places;
+    }
+    return this.snapshots.find((item) => item.places)?.places ?? null;
+  }
+
   /** Rows of a log at exactly the shown moment (its step, all turns). */
   rowsNow(kind: Kind): LogRow[] {
     const rows = this.logs[kind];
@@ -108,7 +118,7 @@ class Store {
   name(uid: number): string {
     if (uid < 0) return "world";
     const known = this.people.get(uid);
-    return known?.name || this.stage?.names[String(uid)] || `Agent ${uid}`;
+    return known?.name || this.stage?.names[String(known?.slot ?? uid)] || `Agent ${uid}`;
   }
 
   /** Who holds each slot at the shown moment. */
@@ -146,6 +156,7 @@ class Store {
   async reload(): Promise<void> {
     this.moments = [];
     this.snapshots = [];
+    this.shownBefore = false;
     this.stage = null;
     this.people.clear();
     this.now = 0;
@@ -248,7 +259,10 @@ class Store {
       if (!found.more) break;
     }
     if (!added) return;
+    const first = this.snapshots.length === 0 || !this.shownBefore;
+    this.shownBefore = true;
     this.snapshots.sort((a, b) => compare(a.clock, b.clock) || a.tick - b.tick);
+    if (first) this.tell("stage");
     if (!this.moments.length) this.moments = this.snapshots.map((item) => item.clock);
     this.tell("time");
   }

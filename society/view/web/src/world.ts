@@ -35,7 +35,7 @@ export class World {
   /** What there is to show besides the network, or "" where nothing is. */
   get label(): string {
     if (store.stage?.pictures) return "World";
-    if (store.stage?.scene) return "Places";
+    if (store.places) return "Places";
     return store.numSlots > 200 ? "Tiles" : "";
   }
 
@@ -60,7 +60,7 @@ export class World {
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     this.spots = [];
     if (store.stage?.pictures) this.drawPicture(pen, width, height);
-    else if (store.stage?.scene) this.drawPlaces(pen, width, height);
+    else if (store.places) this.drawPlaces(pen, width, height);
     else this.drawTiles(pen, width, height);
   }
 
@@ -115,10 +115,10 @@ export class World {
 
   private drawPlaces(pen: CanvasRenderingContext2D, width: number, height: number): void {
     pen.clearRect(0, 0, width, height);
-    const scene = store.stage!.scene!;
     const at = store.snapshot?.at ?? [];
     const doing = store.snapshot?.doing ?? [];
-    const used = scene.places.map((place, index) => ({ ...place, index }));
+    const things = store.snapshot?.things ?? [];
+    const used = store.places!.map((name, index) => ({ name, index }));
     const boxes = tiled(used.length, width, height);
     const of = categoryOf(this.by);
     const holders = store.holders();
@@ -137,6 +137,11 @@ export class World {
       pen.fillStyle = people.length ? variable("ink-soft") : variable("ink-faint");
       pen.font = "11px system-ui, sans-serif";
       pen.fillText(clipped(pen, place.name, box.w - 20), box.x + 10, box.y + 18);
+      const lying = things[place.index]?.join(", ");
+      if (lying) {
+        pen.fillStyle = variable("accent");
+        pen.fillText(clipped(pen, lying, box.w - 20), box.x + 10, box.y + box.h - 9);
+      }
       this.drawPeople(pen, box, people, { of, holders, doing, speaking });
     }
   }
