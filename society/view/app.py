@@ -27,9 +27,9 @@ class App:
         """Bind to the port and open the run."""
         self.source = RunSource(self.folder)
         self.people = People(self.source)
+        self.viewer = Viewer(self._reads(), self._writes(), self.port)
         self.films = Films(self.folder.path, self.allow_code)
         self.interviews = Interviews(self.folder.path, self.allow_code)
-        self.viewer = Viewer(self._reads(), self._writes(), self.port)
 
     def close(self) -> None:
         """Release everything."""

@@ -37,7 +37,7 @@ from society.view.png import png
 from society.view.snapshots import Camera, stage_of
 from society.view.source import RunSource
 
-__all__ = ["Reached", "main", "retrace"]
+__all__ = ["MOST_S", "Reached", "Seeking", "film", "main", "retrace"]
 
 _SNAPSHOTS = 240
 _MOST_ROWS = 400_000
@@ -139,24 +139,35 @@ def main(arguments: list[str] | None = None) -> None:
     os.nice(10)
     store = FilmStore(given.store)
     try:
-        _work(given, store)
+        film(RunFolder.open(given.run), store, given.replicate, given.always, given.allow_code)
     except Exception as error:  # whatever went wrong is what the page says
         store.tell("status", {"status": "failed", "note": f"{type(error).__name__}: {error}"})
         raise
 
 
-def _work(given: argparse.Namespace, store: FilmStore) -> None:
-    folder = RunFolder.open(given.run)
+def film(
+    folder: RunFolder,
+    store: FilmStore,
+    replicate: int = 0,
+    always: bool = False,
+    allow_code: bool = False,
+) -> None:
+    """Fill a store with snapshots of a replicate; of a run that goes on, until it has ended.
+
+    Args:
+      always: retrace also a run that took longer than ``MOST_S``.
+      allow_code: let its scenario name classes of its own.
+    """
     source = RunSource(folder)
-    scenario = load_resolved(folder.scenario_path, (), allow_code=given.allow_code)
+    scenario = load_resolved(folder.scenario_path, (), allow_code=allow_code)
     with runs_in(folder.path.parent):
         simulation = build(scenario)
-    store.tell("stage", stage_of(simulation, given.replicate))
+    store.tell("stage", stage_of(simulation, replicate))
     if source.running:
-        _follow(folder, source, simulation, given.replicate, store)
+        _follow(folder, source, simulation, replicate, store)
     summary = folder.read_summary() or {}
-    if not given.always and float(summary.get("wall_s") or 0) > MOST_S:
-        _show_frames(folder, simulation, given.replicate, store)
+    if not always and float(summary.get("wall_s") or 0) > MOST_S:
+        _show_frames(folder, simulation, replicate, store)
         note = f"The run took {summary['wall_s'] / 60:.0f} minutes; retracing it may take as long."
         store.tell("status", {"status": "waiting", "note": note})
         return
@@ -166,11 +177,11 @@ def _work(given: argparse.Namespace, store: FilmStore) -> None:
     most = min(max(_MOST_ROWS // num, _FEWEST), _SNAPSHOTS)
     filming = _Filming(
         Camera(simulation, store), store, max(math.ceil(total / most), 1), total,
-        None if summary.get("status") in ("ok", "failed") else source.last_clock(given.replicate),
+        None if summary.get("status") in ("ok", "failed") else source.last_clock(replicate),
     )  # fmt: skip
     note = ""
     try:
-        retrace(folder, simulation, given.replicate, filming)
+        retrace(folder, simulation, replicate, filming)
     except Reached:
         note = "The run stopped here."
     except Divergence as error:
