@@ -19,6 +19,10 @@ from worlds.types import Array, Observation
 
 __all__ = ["Machine", "stack", "unstack"]
 
+# A planet is hundreds of small kernels. XLA's fusion emitters on CPU set up a compiler for each:
+# without them life_planet compiles in half the time and memory, and runs as fast.
+_MANY_KERNELS = {"xla_cpu_use_fusion_emitters": False}
+
 
 class Machine:
     """Compiles on first use; nothing here decides a result."""
@@ -31,16 +35,19 @@ class Machine:
         across = _vmapped if simulation.scenario.repro == "fast" else _mapped
         if simulation.world.births and len(simulation.seeds) == 1:
             across = _alone
+        options = _MANY_KERNELS if simulation.world.births else None
         self._start = jax.jit(
             lambda parts, world, graphs, keys: across(
                 lambda both: engine.start(parts, world, both[0], both[1]), (graphs, keys)
-            )
+            ),
+            compiler_options=options,
         )
         self._advance = jax.jit(
             lambda parts, carries, ticks: across(
                 lambda carry: engine.advance(parts, carry, ticks), carries
             ),
             donate_argnums=1,
+            compiler_options=options,
         )
         self._begin = jax.jit(lambda parts, carry: engine.begin(parts, carry)[0])
         self._observe = jax.jit(engine.observe)

@@ -36,8 +36,12 @@ _PARITY = 0x1BD11BDA
 _PAIR = 0x9E3779B9
 
 
+@jax.jit
 def threefry2x32(key0: Array, key1: Array, x0: Array, x1: Array) -> tuple[Array, Array]:
-    """Return the two words of Threefry-2x32-20; all arguments uint32 and broadcastable."""
+    """Return the two words of Threefry-2x32-20; all arguments uint32 and broadcastable.
+
+    Jitted, so that callers do not trace the twenty rounds again; XLA inlines it all the same.
+    """
     keys = (key0, key1, key0 ^ key1 ^ jnp.uint32(_PARITY))
     x0, x1 = x0 + keys[0], x1 + keys[1]
     for block in range(5):

@@ -1,8 +1,9 @@
 """Weights of each slot's own network: drawing, applying, inheriting and mutating them.
 
-A genome is a dictionary of layers. With ``rank`` 0 a slot owns each layer whole, [n, inputs,
-outputs]; otherwise it owns a low-rank difference from weights that all share and that never
-change: W + U V with U [n, inputs, rank] and V [n, rank, outputs]. Births touch the rows of
+A genome is a dictionary of layers. With ``rank`` 0 a slot owns each layer whole, [n, inputs + 1,
+outputs], the last row its biases; otherwise it owns a low-rank difference from weights that all
+share and that never change: W + U V with U [n, inputs, rank] and V [n, rank + 1, outputs], the
+last row of V its biases. Births touch the rows of
 newborns alone, one after the other and in place: their cost grows with the number of births,
 not with the number of slots.
 
@@ -32,24 +33,29 @@ def make_layer(key: Array, num: int, inputs: int, outputs: int, rank: int) -> tu
     Variances are 1 / inputs. At first V is 0.3 of what would double the variance, so that
     slots differ from the beginning: evolution has nothing else to choose from.
     """
-    bias = jnp.zeros((num, outputs), jnp.float32)
+    bias = jnp.zeros((num, 1, outputs), jnp.float32)
     scale = np.float32(1 / np.sqrt(max(inputs, 1)))
     if not rank:
-        return {"w": normal(key, (num, inputs, outputs)) * scale, "b": bias}, None
+        drawn = normal(key, (num, inputs, outputs)) * scale
+        return {"w": jnp.concatenate([drawn, bias], axis=1)}, None
     shapes = (inputs, outputs), (num, inputs, rank), (num, rank, outputs)
     rows = [np.empty(shape, bool) for shape in shapes]
     drawn = normal(key, (sum(row.size for row in rows),))
     shared, u, v = _cut(drawn, rows)  # type: ignore[arg-type]
     shared, u, v = shared * scale, u * scale, v * np.float32(0.3 / np.sqrt(rank))
-    return {"u": u, "v": v, "b": bias}, shared
+    return {"u": u, "v": jnp.concatenate([v, bias], axis=1)}, shared
 
 
 def apply_layer(own: Rows, shared: Any, x: Array) -> Array:
     """[n, inputs] -> [n, outputs], or [n, k, inputs] -> [n, k, outputs]: each row by its own."""
-    bias = own["b"] if x.ndim == 2 else own["b"][:, None]
     if "w" in own:
-        return _rowwise(x, own["w"]) + bias
-    return x @ shared + _rowwise(_rowwise(x, own["u"]), own["v"]) + bias
+        return _rowwise(_with_one(x), own["w"])
+    return x @ shared + _rowwise(_with_one(_rowwise(x, own["u"])), own["v"])
+
+
+def _with_one(x: Array) -> Array:
+    """One more input that is always 1, for the biases: one leaf less to inherit."""
+    return jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], axis=-1)
 
 
 def _rowwise(x: Array, weights: Array) -> Array:
