@@ -259,7 +259,7 @@ class Engine:
         state, transition = world.step(key, carry.state, action)
         frozen = jnp.bool_(False)
         if self.may_freeze:
-            frozen = carry.over
+            frozen = carry.over if self.plan.steps is None else frozen
             state, minds = keep(frozen, (carry.state, carry.minds), (state, minds))
             nothing = jax.tree.map(jnp.zeros_like, transition)
             transition = keep(frozen, nothing, transition)
