@@ -9,6 +9,7 @@ from society.cli_base import (
     FAILURE,
     OK,
     AllowCode,
+    Events,
     Guard,
     Json,
     Quiet,
@@ -64,11 +65,12 @@ def sweep(
     ] = True,
     quiet: Quiet = False,
     as_json: Json = False,
+    events: Events = False,
 ) -> int:
     """Run what a scenario's sweep still lacks."""
-    with Guard(as_json) as guard:
+    with Guard(as_json or events) as guard:
         prepare_jax()
-        from society.study.progress import study_progress
+        from society.study import progress
         from society.study.runner import run_study
         from society.sweep import check_sweep
 
@@ -77,7 +79,8 @@ def sweep(
         if not quiet:
             for note in [*loaded.notes, *checked.notes]:
                 stderr().print(f"note: {note}", style="yellow", highlight=False)
-        guard.shown = study_progress(stderr(), quiet=quiet)
+        told = progress.Events() if events else None
+        guard.shown = told or progress.study_progress(stderr(), quiet=quiet)
         result = run_study(
             loaded,
             out,
@@ -93,7 +96,10 @@ def sweep(
             from society.html_report.write import write_report
 
             result["report"] = write_report(result["study_dir"])["html"]
-        _print_sweep(result, quiet, as_json)
+        if told is not None:
+            told.end(result)
+        else:
+            _print_sweep(result, quiet, as_json)
     return guard.code
 
 

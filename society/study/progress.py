@@ -1,14 +1,16 @@
 """Progress of a whole study: one line on a terminal, plain lines elsewhere; on stderr."""
 
+import json
+import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-__all__ = ["study_progress"]
+__all__ = ["Events", "study_progress"]
 
 
 def study_progress(console: Console, *, quiet: bool = False) -> "Live | Lines | None":
@@ -16,6 +18,37 @@ def study_progress(console: Console, *, quiet: bool = False) -> "Live | Lines | 
     if quiet:
         return None
     return Live(console) if console.is_terminal else Lines(console)
+
+
+class Events:
+    """One JSON object a line for programs: ``begin``, ``run`` for every run, ``end``."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stdout
+
+    def begin(self, runs: int, complete: int, workers: int) -> None:
+        """``{"event": "begin", "runs": ..., "complete": ..., "workers": ...}``."""
+        self._say("begin", runs=runs, complete=complete, workers=workers)
+
+    def advance(self, name: str, share: float) -> None:
+        """``{"event": "progress", "name": ..., "share": ...}``, share from 0 to 1."""
+        self._say("progress", name=name, share=round(share, 4))
+
+    def done(self, outcome: Mapping[str, Any]) -> None:
+        """``{"event": "run", "name": ..., "cell": ..., "status": ..., "wall_s": ...}``."""
+        told = ("name", "cell", "status", "wall_s", "message", "attempts")
+        self._say("run", **{key: outcome[key] for key in told if key in outcome})
+
+    def close(self) -> None:
+        """The result follows as the last line."""
+
+    def end(self, result: Mapping[str, Any]) -> None:
+        """``{"event": "end", "status": ..., "study_dir": ..., ...}``."""
+        self._say("end", **result)
+
+    def _say(self, event: str, **values: Any) -> None:
+        self._stream.write(json.dumps({"event": event, **values}, default=str) + "\n")
+        self._stream.flush()
 
 
 class Lines:

@@ -174,6 +174,10 @@ def test_the_command_line_makes_a_study_and_compares_it(finished, monkeypatch, c
     code, shown = call("sweep", "giving.yaml", "--out", ".", "--json", "--quiet", "--no-report")
     assert code == 0
     assert json.loads(shown)["reused"] == 4
+    code, shown = call("sweep", "giving.yaml", "--out", ".", "--json-events", "--no-report")
+    events = [json.loads(line) for line in shown.splitlines()]
+    assert [event["event"] for event in events] == ["begin", "end"]
+    assert (events[0]["complete"], events[1]["status"]) == (4, "ok")
     code, shown = call("compare", "giving", "--measure", "resources")
     assert code == 0
     assert "meek" in shown and "multiplier 3.0 - 2.0" in shown
