@@ -129,11 +129,12 @@ class Chat(TextPolicy):
         view = View(self._questions, mind, turn, found)
         if turn.acting:
             view = await self._prepared(ask, view, events)
-        inline = inline_channel(turn) if turn.acting and self.reasoning in IN_ONE_REPLY else ""
         drafts: list[Draft] = []
-        for channel in turn.talk:
-            if channel != inline:
-                drafts += await say(ask, view, channel)
+        if turn.talk:
+            inline = inline_channel(turn) if turn.acting and self.reasoning in IN_ONE_REPLY else ""
+            for channel in turn.talk:
+                if channel != inline:
+                    drafts += await say(ask, view, channel)
         if not turn.acting:
             reply = Reply(turn.fallback, tuple(drafts), notes=view.notes)
             return reply, await self._remembered(ask, view, Did("", drafts))
@@ -141,8 +142,9 @@ class Chat(TextPolicy):
         decided = await decide(ask, view, self.reasoning, self.samples, prediction)
         drafts += decided.drafts
         view.mind = self._after(view.mind, decided, prediction)
-        made = decided.reply
-        reply = Reply(made.action, tuple(drafts), made.fallback, made.notes, events)
+        reply = decided.reply
+        if drafts or events:
+            reply = Reply(reply.action, tuple(drafts), reply.fallback, reply.notes, events)
         return reply, await self._remembered(ask, view, Did(decided.said, drafts))
 
     async def _remembered(self, ask: Ask, view: View, did: Did) -> dict[str, Any]:
@@ -171,8 +173,8 @@ class Chat(TextPolicy):
             if age and age % self.revise_every == 0:
                 mind = await self._revised(ask, view, events)
             view.mind = {**mind, "age": age + 1}
-        plan = Plan(use=self.plan) if isinstance(self.plan, str) else self.plan
-        if plan.use != "none":
+        if self.plan != "none":
+            plan = Plan(use=self.plan) if isinstance(self.plan, str) else self.plan
             view.mind, made = await made_plan(ask, plan, view)
             if made:
                 events["plan"] = made

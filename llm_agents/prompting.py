@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 import jinja2.exceptions
 import jinja2.sandbox
+import jinja2.utils
 
 __all__ = ["PromptError", "Prompts", "shortened"]
 
@@ -17,6 +18,13 @@ FOLDER = Path(__file__).parent / "prompts"
 
 class PromptError(ValueError):
     """A template is wrong, or uses a name that it is not given."""
+
+
+class _Names(dict[str, Any]):
+    """What a template may use; any other name is missing, which jinja explains."""
+
+    def __missing__(self, name: str) -> Any:
+        return jinja2.utils.missing
 
 
 class Prompts:
@@ -58,11 +66,14 @@ class Prompts:
             if found is None:
                 found = self._compiled[template] = self._environment.get_template(template)
             # ``Template.render`` would copy the global names through a chain of maps, twice,
-            # which takes longer than all the rest.
-            names = {**self._globals, **values}
+            # and look every name up in two dictionaries; which takes longer than all the rest.
+            names = _Names(self._globals)
+            names.update(values)
             context = self._environment.context_class(
                 self._environment, names, found.name, found.blocks
             )
+            if not found.blocks:  # their names may be set by the template itself
+                context.resolve_or_missing = names.__getitem__  # type: ignore[method-assign]
             return "".join(found.root_render_func(context)).strip()
         except (jinja2.TemplateError, jinja2.exceptions.SecurityError) as error:
             raise PromptError(_explain(template, error, values)) from error

@@ -13,12 +13,15 @@ SILENCE = "-"
 
 def inline_channel(turn: Turn) -> str:
     """The channel that a message in the same reply goes to: the first one of free texts."""
+    if not turn.talk:
+        return ""
     return next((name for name in turn.talk if name not in turn.vocabulary), "")
 
 
 def names_of(turn: Turn, channel: str) -> tuple[str, ...]:
     """Whom one can speak to alone on a channel, as prompts list them."""
-    return tuple(one_line(name, 80) for name in turn.hearers.get(channel, {}))
+    hearers = turn.hearers.get(channel)
+    return tuple(one_line(name, 80) for name in hearers) if hearers else ()
 
 
 def inline_drafts(turn: Turn, channel: str, reply: str) -> tuple[Draft, ...]:

@@ -30,6 +30,8 @@ class View:
     @property
     def notes(self) -> dict[str, Any]:
         """What did not fit into the prompt."""
+        if not (self.found.left_out or self.found.forgotten or self.unread):
+            return {}
         counts = {
             "turns_left_out": self.found.left_out,
             "memories_left_out": self.found.forgotten,

@@ -1,6 +1,6 @@
 """Python's cycle collector, kept from walking over what lives as long as a run.
 
-A thousand agents make some fifty thousand short-lived objects a step. With the default
+A thousand agents hold some fifty thousand short-lived objects within a step. With the default
 thresholds the collector walks over the modules, compiled programs and minds of the whole
 process several times in each, which takes a sixth of the step.
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 __all__ = ["calm_collector"]
 
-THRESHOLDS = (50_000, 20, 50)
+THRESHOLDS = (100_000, 20, 50)
 
 
 @contextlib.contextmanager

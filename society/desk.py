@@ -211,9 +211,9 @@ class Desk:
 
     async def _results(self, caller: Seat | None, together: Wait) -> list[Any]:
         """What all came to, or the first failure that is not a consequence of another."""
-        failures = [error for _, error in sorted(together.failures.items())]
-        if not failures:
+        if not together.failures:
             return together.answers
+        failures = [together.failures[number] for number in sorted(together.failures)]
         if caller is None:
             await self.drain()
         first = next((e for e in failures if not isinstance(e, StoppedError)), None)
@@ -270,7 +270,7 @@ class Desk:
             raise self._refusal()
         wait = Wait(self.driven or current_seat.get(), 1)
         self._searches.append(Search(streams, agent, recall, wait))
-        return (await self._waited(wait))[0]
+        return (await self._released(wait))[0]
 
     def _search(self) -> None:
         """Search everybody's memory, one matrix product for each group."""
@@ -305,15 +305,15 @@ class Desk:
             else:
                 merge = self._merge_key(name, request, hashed)
                 self._submit(_Call(key, name, request, text, hashed, merge, wait, number))
-        return await self._waited(wait) if wait.left else wait.answers
+        return await self._released(wait) if wait.left else wait.answers
 
-    async def _waited(self, wait: Wait) -> list[Any]:
-        """Give up the seat until the answers have come."""
+    def _released(self, wait: Wait) -> Wait:
+        """The same wait, with the seat given up until its answers have come."""
         if wait.seat is not None:
             wait.seat.release()
         if self.driven is None:
             self.close_batch()
-        return await wait
+        return wait
 
     def _seed_of(self, replicate: int) -> int:
         if replicate >= len(self._seeds):

@@ -72,7 +72,8 @@ def request_seed(seed: int, key: CallKey) -> int:
 
     The replicate's index takes no part: a seed gives the same requests alone or in a sweep.
     """
-    text = f"{seed}/{'/'.join(map(str, key[1:]))}"
+    _, generation, episode, step, turn, uid, purpose, ordinal = key
+    text = f"{seed}/{generation}/{episode}/{step}/{turn}/{uid}/{purpose}/{ordinal}"
     digest = hashlib.blake2b(text.encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big") >> 1
 
@@ -134,6 +135,8 @@ def response_text(value: Any) -> str:
     kind = value.__class__
     if kind is str:
         return _quoted(value)
+    if kind is int:
+        return int.__repr__(value)
     if kind not in _TOLD:
         return _encode(value)
     parts = [

@@ -68,7 +68,7 @@ class Wait:
     def __init__(self, seat: "Seat | Mind | None", count: int) -> None:
         self.seat, self.left = seat, count
         self.answers: list[Any] = [None] * count
-        self.failures: dict[int, BaseException] = {}
+        self.failures: dict[int, BaseException] | None = None
         self._future: asyncio.Future[None] | None = None
 
     def put(self, number: int, answer: Any) -> None:
@@ -78,7 +78,7 @@ class Wait:
 
     def fail(self, number: int, error: BaseException) -> None:
         """Count a failure."""
-        self.failures[number] = error
+        self.failures = {**(self.failures or {}), number: error}
         self._one_less()
 
     async def all_come(self) -> None:

@@ -40,6 +40,7 @@ HASH_VERSION = 1
 LOGPROB_DECIMALS = 4
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 _quoted = json.encoder.encode_basestring_ascii  # as the encoder writes a text
+_quoted_again = functools.lru_cache(maxsize=1 << 14)(_quoted)  # who one is, and the rules
 NEVER = -30.0  # log-probability given to an option that the model did not list at all
 
 Kind = Literal[
@@ -264,7 +265,12 @@ def canonical(request: Request, *, seed: bool = True) -> str:
     Written in parts: of a step's requests only the messages and the seeds differ.
     """
     said = ",".join(
-        [f"[{_quoted(message.role)},{_quoted(message.content)}]" for message in request.messages]
+        [
+            f'["system",{_quoted_again(message.content)}]'
+            if message.role == "system"
+            else f"[{_quoted(message.role)},{_quoted(message.content)}]"
+            for message in request.messages
+        ]
     )
     form = (
         request.prefill,
