@@ -29,7 +29,7 @@ def begin(parts: Parts, world: Any, root: Array) -> Any:
         name = getattr(type(world), "component_name", type(world).__name__)
         raise ValueError(
             f"transmission demonstration needs a world in which pupils see what others did, not "
-            f"{name!r}; use memory_sequence or tsp, or another transmission"
+            f"{name!r}; use memory_sequence, tsp or goal_sequence, or another transmission"
         )
     return dataclasses.replace(world, lesson=world.blank_lesson(named(root, "lesson")))
 

@@ -26,7 +26,7 @@ class Demonstration(Transmission):
     as the world's ``schedule`` says). ``minds: inherit`` lets newcomers have their parents'
     networks (in-context generations: what is learned lies in the memory of one life);
     ``naive`` makes networks and optimisers anew (in-weights generations). Text minds read
-    nothing; they watch, too. Worlds: memory_sequence and tsp.
+    nothing; they watch, too. Worlds: memory_sequence, tsp and goal_sequence.
 
     Source: Cook et al. (2024), "Artificial generational intelligence", arXiv:2406.00392.
     """

@@ -29,6 +29,7 @@ SIBLINGS = (
     "navigation",
     "commons_harvest",
     "tsp",
+    "goal_sequence",
 )
 COMPILES_LONG = ("life",)  # its PettingZoo and energy tests are fast enough
 WORLDS = [
@@ -80,6 +81,7 @@ SIZES = {
     ),
     "navigation": ({"size": 6, "max_steps": 12, "num_slots": 3, "num_players": 2}, None),
     "memory_sequence": ({"length": 4, "trials": 3, "teachers": "oracle"}, None),
+    "goal_sequence": ({"size": 4, "steps": 8, "trials": 2, "teachers": "oracle"}, None),
     "tsp": ({"cities": 4, "trials": 3, "teachers": "oracle"}, None),
 }
 

@@ -28,6 +28,7 @@ SIBLINGS = (
     "navigation",
     "commons_harvest",
     "tsp",
+    "goal_sequence",
 )
 WORLDS = [name for name in sorted(entries("world")) if name not in SIBLINGS]
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in SIBLINGS]
