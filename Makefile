@@ -25,7 +25,7 @@ VLLM := .venv-vllm
 VLLM_STAMP := $(VLLM)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test test-all test-vllm lint format bench docs lock wheel clean
+.PHONY: help demo install test test-all test-vllm lint format bench docs gallery lock wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,7 +60,10 @@ bench: $(TEST_STAMP) ## Run every script in benchmarks/
 		echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 docs: $(DOCS_STAMP) ## Build the documentation into site/
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+gallery: $(DOCS_STAMP) ## Run every scenario and draw its page of the documentation
+	$(BIN)/python docs/gallery.py
 
 wheel: $(TEST_STAMP) ## Build the wheel into dist/
 	$(PIP) wheel --quiet --no-deps --no-build-isolation -w dist .

@@ -169,11 +169,13 @@ def _course(name: str, parts: list[tuple[np.ndarray, np.ndarray]]) -> Course | N
 
 
 def _shares(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[list[float], list[list[float]]]:
-    """Shares of strategies, averaged over runs."""
+    """Shares of strategies, averaged over runs, where they were counted."""
     length = min(len(x) for x, _ in parts)
     counts = np.stack([v[:length] for _, v in parts]).astype(np.float64)
+    counted = np.isfinite(counts).all((0, 2))
+    counts = counts[:, counted]
     table = counts / np.maximum(counts.sum(2, keepdims=True), 1)
-    return parts[0][0][:length].tolist(), np.nanmean(table, axis=0).tolist()
+    return parts[0][0][:length][counted].tolist(), table.mean(0).tolist()
 
 
 def _words(journal: Journal) -> Excerpt:

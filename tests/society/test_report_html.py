@@ -9,9 +9,11 @@ import sqlite3
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from society import plots
+from society.html_report.history import _shares
 from society.html_report.ties import ties_of
 from society.html_report.write import PictureError, write_report
 from society.journal_rows import TABLES, seal
@@ -190,3 +192,11 @@ def test_every_graph_has_a_picture_of_at_most_300_people(tmp_path, graph, people
     assert len(set(found.places)) == len(found.places)
     tied = {slot for pair in found.ties for slot in pair}
     assert tied == set(range(len(found.places)))  # near the best connected, nobody is alone
+
+
+def test_shares_are_shown_where_they_were_counted():
+    nothing = np.full((3, 2), np.nan)
+    counted = np.array([[np.nan, np.nan], [3.0, 1.0], [2.0, 2.0]])
+    x = np.arange(3)
+    assert _shares([(x, counted), (x, counted)]) == ([1, 2], [[0.75, 0.25], [0.5, 0.5]])
+    assert _shares([(x, nothing)]) == ([], [])
