@@ -13,6 +13,8 @@ SHORT = {
     "iterated_learning": ["world.chain=2", "groups.chains.count=2"],
     "twenty_questions": ["world.questions=4", "seeds=1"],
     "game_master_village": ["world.max_steps=3"],
+    "negotiation": ["world.turns=4", "seeds=1"],
+    "hidden_roles": ["seeds=1"],
     "rooms_explore": ["world.max_steps=12", "world.explore=4", "seeds=1"],
 }
 FAST = ("rooms_cooperation", "game_master_village")

@@ -124,6 +124,8 @@ SHORT = {
     "rooms_cooperation": ["world.max_steps=6", "backend=mock"],
     "rooms_explore": ["world.max_steps=12", "world.explore=4", "seeds=1", "backend=mock"],
     "twenty_questions": ["world.questions=3", "seeds=1", "backend=mock"],
+    "negotiation": ["world.turns=4", "seeds=2", "backend=mock"],
+    "hidden_roles": ["seeds=1", "backend=mock"],
     "iterated_learning": ["world.chain=2", "groups.chains.count=2", "backend=mock"],
     "game_master_village": ["world.max_steps=2", "backend=mock"],
     "town_day": ["world.minutes=72", "backend=mock"],
