@@ -3,68 +3,74 @@
 import dataclasses
 import itertools
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import networkx as nx
 import numpy as np
+from scipy import sparse
 
-from society.contract import GroupSlice, Measure, Record
-from society.measures.texts import Told, mean_similarity, tfidf, told_by_round
-from worlds.registry import component
-from worlds.text.words import sentences, tokens
+from llm_agents.embeddings import Embedding, unit
+from society.contract import GroupSlice, Record
+from society.measures.text_style import Property, diversity_of, property_of
+from society.measures.texts import (
+    OfTexts,
+    Told,
+    latest,
+    mean_similarity,
+    similarity_matrix,
+    tfidf,
+    ties_of_record,
+    told_by_round,
+    vectors_by_round,
+)
+from worlds.registry import component, load
+from worlds.text.words import tokens
 from worlds.tree import doc_field
 
-__all__ = ["CulturalFst", "TextAttractor", "TextDiversity", "TextSimilarity", "property_of"]
-
-_MOST_LISTED = 64
-Property = Literal["length", "polarity", "difficulty", "lexical_diversity"]
-
-
-class _OfTexts(Measure):
-    """Measures that read the texts of a run."""
-
-    def check(self, world: Any, groups: tuple[GroupSlice, ...]) -> None:
-        """Demand a world in which texts are told."""
-        if not hasattr(world, "happenings"):
-            name = getattr(world, "component_name", type(world).__name__)
-            raise ValueError(
-                f"this measure reads texts, and world {name!r} tells none; use it with a world "
-                "of texts, such as retelling"
-            )
+__all__ = [
+    "CulturalFst",
+    "TextAttractor",
+    "TextDiversity",
+    "TextSimilarity",
+    "chains_of",
+    "ends_of_chains",
+]
 
 
 @component("measure", "text_similarity")
 @dataclasses.dataclass(frozen=True)
-class TextSimilarity(_OfTexts):
-    """How much of the first texts is left, round by round, by the words they share.
+class TextSimilarity(OfTexts):
+    """How much of the first texts is left, round by round, by the words or the meaning they share.
 
-    Cosine similarity of TF-IDF vectors over all texts of the replicate. ``similarity_to_first``
-    = mean over pairs of the first and the last round; ``similarity_within`` = of distinct texts
-    of the last round; ``similarity_successive`` = of neighbouring rounds, averaged;
-    ``cumulative_change`` = 1 - similarity_to_first. Tables: ``similarity_matrix`` [T, T] (the
-    diagonal leaves out a text's likeness to itself), ``similarity_to_first_by_round`` and
-    ``similarity_within_by_round`` [T], for at most 64 rounds (evenly chosen beyond).
+    Cosine similarity of vectors of texts: TF-IDF over all texts of the replicate, or an
+    ``embedding``. ``similarity_to_first`` = mean over pairs of the first and the last round;
+    ``similarity_within`` = of distinct texts of the last round; ``similarity_successive`` = of
+    neighbouring rounds, averaged; ``cumulative_change`` = 1 - similarity_to_first. Tables:
+    ``similarity_matrix`` [T, T] (the diagonal leaves out a text's likeness to itself),
+    ``similarity_to_first_by_round`` and ``similarity_within_by_round`` [T], for at most 64 rounds
+    (evenly chosen beyond). With an embedding every name begins with ``embedding_``.
     Source: Perez et al. (2024), arXiv:2403.08882; they count self-similarity on the diagonal.
     """
 
+    by: Literal["tfidf", "embedding"] = doc_field("tfidf", "what makes texts alike")
+    embedding: Embedding | str = doc_field(
+        "sentence_transformers", "how texts become vectors of meaning", component="embedding"
+    )
+
     def finish(self, acc: Any, record: Record) -> dict[str, Any]:
         """Named similarities of one replicate."""
-        rounds = told_by_round(record)
+        prefix = "embedding_" if self.by == "embedding" else ""
+        found = self._found(told_by_round(record))
+        return {prefix + name: value for name, value in found.items()}
+
+    def _found(self, rounds: list[list[Told]]) -> dict[str, Any]:
         if not rounds:
             names = ("to_first", "within", "successive")
             return {f"similarity_{n}": math.nan for n in names} | {"cumulative_change": math.nan}
-        vectors = tfidf([one.text for told in rounds for one in told])
-        ends = np.cumsum([len(told) for told in rounds])
-        parts = [vectors[end - len(told) : end] for told, end in zip(rounds, ends, strict=True)]
+        parts = vectors_by_round(rounds, self._vectors)
         near = [mean_similarity(a, b) for a, b in itertools.pairwise(parts)]
-        listed = np.unique(np.linspace(0, len(parts) - 1, _MOST_LISTED).round().astype(int))
-        matrix = [
-            [mean_similarity(parts[a]) if a == b else mean_similarity(parts[a], parts[b])
-             for b in listed]
-            for a in listed
-        ]  # fmt: skip
+        matrix = similarity_matrix(parts)
         to_first = mean_similarity(parts[0], parts[-1]) if len(parts) > 1 else math.nan
         return {
             "similarity_to_first": to_first,
@@ -76,10 +82,18 @@ class TextSimilarity(_OfTexts):
             "similarity_within_by_round": [matrix[i][i] for i in range(len(matrix))],
         }
 
+    def _vectors(self, texts: Sequence[str]) -> Any:
+        if self.by == "tfidf":
+            return tfidf(texts)
+        made = self.embedding
+        if isinstance(made, str):
+            made = load("embedding", made)()
+        return sparse.csr_matrix(unit(made.embed(list(texts))).astype(np.float64))
+
 
 @component("measure", "text_diversity")
 @dataclasses.dataclass(frozen=True)
-class TextDiversity(_OfTexts):
+class TextDiversity(OfTexts):
     """How many different words the last texts use, and how long and hard to read they are.
 
     ``words_hill_0, words_hill_1, words_hill_2`` = Hill numbers of word frequencies of the last
@@ -97,13 +111,13 @@ class TextDiversity(_OfTexts):
         found: dict[str, Any] = {}
         for name, told in (("", rounds[-1:]), ("first_", rounds[:1])):
             texts = [tokens(one.text) for one in told[0]] if told else []
-            found |= {name + key: value for key, value in _diversity(texts).items()}
+            found |= {name + key: value for key, value in diversity_of(texts).items()}
         return found
 
 
 @component("measure", "text_attractor")
 @dataclasses.dataclass(frozen=True)
-class TextAttractor(_OfTexts):
+class TextAttractor(OfTexts):
     """Where retelling leads a property of texts, whatever it was at first.
 
     Regresses the last value of each chain on its first one, value_T = a + b value_0: strength
@@ -112,7 +126,8 @@ class TextAttractor(_OfTexts):
     there are three or more; else a teller. ``attractor_p`` is the p-value of b = 1;
     ``attractor_slope`` and ``attractor_slope_se`` belong to the regression. Properties: length
     (words), lexical_diversity (different words / words), and from the extra ``text`` polarity
-    (VADER compound score) and difficulty (Gunning fog index).
+    (VADER compound score), difficulty (Gunning fog index) and reading_ease (Flesch). The tables
+    ``attractor_first`` and ``attractor_last`` hold the points of the regression, one a chain.
     Source: Perez et al. (2025), arXiv:2407.04503, who take 1 - abs(b) and clip positions to
     [-1, 1].
     """
@@ -128,9 +143,10 @@ class TextAttractor(_OfTexts):
         """Strength, position and the regression behind them."""
         names = ("strength", "position", "slope", "slope_se", "p")
         empty = {f"attractor_{name}": math.nan for name in names}
-        first, last = _first_and_last(record, property_of(self.of))
+        first, last = first_and_last(record, property_of(self.of))
+        points = {"attractor_first": first.tolist(), "attractor_last": last.tolist()}
         if len(first) < 3 or np.ptp(first) == 0:
-            return empty
+            return empty | points
         from scipy import stats
 
         fit: Any = stats.linregress(first, last)
@@ -144,12 +160,13 @@ class TextAttractor(_OfTexts):
             "attractor_slope": slope,
             "attractor_slope_se": error,
             "attractor_p": float(2.0 * stats.t.sf(abs(distance), len(first) - 2)),
+            **points,
         }
 
 
 @component("measure", "cultural_fst")
 @dataclasses.dataclass(frozen=True)
-class CulturalFst(_OfTexts):
+class CulturalFst(OfTexts):
     """How much of the difference among the last texts lies between parts of the population.
 
     F_ST = (H_T - H_S) / H_T, with H_T the mean distance (1 - cosine similarity of TF-IDF
@@ -167,7 +184,7 @@ class CulturalFst(_OfTexts):
     def finish(self, acc: Any, record: Record) -> dict[str, Any]:
         """F_ST, and the two distances it is made of."""
         rounds = told_by_round(record)
-        told = _latest(rounds)
+        told = latest(rounds)
         parts = self._parts(record, len(record.alive))
         labels = np.array([parts[one.slot] for one in told])
         kinds = [kind for kind in np.unique(labels) if np.sum(labels == kind) > 1]
@@ -197,89 +214,31 @@ class CulturalFst(_OfTexts):
                 parts[group.start : group.stop] = index
             return parts
         parts = np.zeros(num, int)
-        graph = _ties(record, num)
+        graph = ties_of_record(record, num)
         if graph is not None:
             for index, some in enumerate(nx.community.greedy_modularity_communities(graph)):
                 parts[list(some)] = index
         return parts
 
 
-def property_of(name: str) -> Callable[[str], float]:
-    """The function that takes a property of a text.
-
-    Raises:
-      ValueError: Its library is not installed; the message names the extra.
-    """
-    if name == "length":
-        return lambda text: float(len(tokens(text)))
-    if name == "lexical_diversity":
-        return lambda text: len(set(tokens(text))) / max(len(tokens(text)), 1)
-    try:
-        if name == "polarity":
-            from vaderSentiment.vaderSentiment import (  # pyright: ignore[reportMissingImports]
-                SentimentIntensityAnalyzer,
-            )
-
-            analyser = SentimentIntensityAnalyzer()
-            return lambda text: float(analyser.polarity_scores(text)["compound"])
-        import textstat  # pyright: ignore[reportMissingImports]
-
-        return lambda text: float(textstat.gunning_fog(text)) if sentences(text) else 0.0
-    except ImportError:
-        raise ValueError(
-            f"property {name!r} needs the extra text: pip install 'societylab[text]'; "
-            "without it there are length and lexical_diversity"
-        ) from None
-
-
-def _diversity(texts: Sequence[list[str]]) -> dict[str, float]:
-    words = Counter(word for text in texts for word in text)
-    total = sum(words.values())
-    if not total:
-        names = ("words_hill_0", "words_hill_1", "words_hill_2", "distinct_2", "text_length")
-        return {name: math.nan for name in names} | {"mtld": math.nan}
-    shares = np.array(sorted(words.values())) / total
-    pairs = [pair for text in texts for pair in itertools.pairwise(text)]
-    return {
-        "words_hill_0": float(len(words)),
-        "words_hill_1": float(np.exp(-(shares * np.log(shares)).sum())),
-        "words_hill_2": float(1.0 / (shares**2).sum()),
-        "distinct_2": len(set(pairs)) / len(pairs) if pairs else math.nan,
-        "text_length": total / len(texts),
-        "mtld": float(np.mean([mtld(text) for text in texts if text])),
-    }
-
-
-def mtld(words: Sequence[str], size: float = 0.72) -> float:
-    """Mean length of runs of words that keep a type-token ratio of ``size``, both directions.
-
-    >>> mtld("a b a b a b a b".split()) == mtld("b a b a b a b a".split())
-    True
-    """
-    return (_mtld_forward(words, size) + _mtld_forward(words[::-1], size)) / 2
-
-
-def _mtld_forward(words: Sequence[str], size: float) -> float:
-    factors, seen, count = 0.0, set(), 0
-    for word in words:
-        seen.add(word)
-        count += 1
-        if len(seen) / count < size:
-            factors, seen, count = factors + 1, set(), 0
-    if count:
-        factors += (1 - len(seen) / count) / (1 - size)
-    return len(words) / factors if factors else float(len(words))
-
-
-def _first_and_last(record: Record, value: Callable[[str], float]) -> tuple[np.ndarray, np.ndarray]:
+def first_and_last(record: Record, value: Callable[[str], float]) -> tuple[np.ndarray, np.ndarray]:
     """A property at the beginning and at the end of every chain."""
-    rounds = told_by_round(record)
-    given = told_by_round(record, "given")
-    starts = (given[:1] or []) + rounds
-    parts = _chains(record, len(record.alive))
+    num = len(record.alive)
+    starts = told_by_round(record, "given")[:1] + told_by_round(record)
+    return ends_of_chains(starts, chains_of(ties_of_record(record, num), num), value)
+
+
+def ends_of_chains(
+    rounds: Sequence[Sequence[Told]], parts: np.ndarray, value: Callable[[str], float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """A property at the beginning and at the end of every chain, averaged over a round.
+
+    Args:
+      rounds: of one replicate; texts that were given come first. parts: [N] chain of each slot.
+    """
     first: dict[int, float] = {}
     last: dict[int, float] = {}
-    for told in starts:
+    for told in rounds:
         by_part: dict[int, list[float]] = {}
         for one in told:
             by_part.setdefault(int(parts[one.slot]), []).append(value(one.text))
@@ -290,31 +249,11 @@ def _first_and_last(record: Record, value: Callable[[str], float]) -> tuple[np.n
     return np.array([first[p] for p in kept]), np.array([last[p] for p in kept])
 
 
-def _chains(record: Record, num: int) -> np.ndarray:
-    """[N] parts of the graph that hang together, where there are three or more; else slots."""
-    graph = _ties(record, num)
+def chains_of(ties: nx.Graph | None, num: int) -> np.ndarray:
+    """[num] parts of the graph that hang together, where there are three or more; else slots."""
     parts = np.arange(num)
-    if graph is None:
-        return parts
-    found = list(nx.connected_components(graph))
+    found = list(nx.connected_components(ties)) if ties is not None else []
     if len(found) >= 3:
         for index, some in enumerate(found):
             parts[list(some)] = index
     return parts
-
-
-def _ties(record: Record, num: int) -> nx.Graph | None:
-    graph = record.graph
-    if graph is None or graph.complete:
-        return None
-    senders, receivers = np.asarray(graph.senders), np.asarray(graph.receivers)
-    real = (senders < num) & (receivers < num)
-    ties = nx.empty_graph(num)
-    ties.add_edges_from(zip(senders[real].tolist(), receivers[real].tolist(), strict=True))
-    return ties
-
-
-def _latest(rounds: list[list[Told]]) -> list[Told]:
-    """The last text of everybody."""
-    last = {one.slot: one for told in rounds for one in told}
-    return [last[slot] for slot in sorted(last)]

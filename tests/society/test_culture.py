@@ -1,16 +1,29 @@
 import math
+import re
+import sys
 
+import networkx as nx
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from society.contract import Record
 from society.graphs.base import build_graph
 from society.graphs.lattices import ConnectedCaveman
 from society.journal_rows import StoredEvent
-from society.measures.culture import CulturalFst, TextAttractor, TextDiversity, TextSimilarity, mtld
+from society.measures.culture import CulturalFst, TextAttractor, TextDiversity, TextSimilarity
+from society.measures.text_phylogeny import (
+    TextPhylogeny,
+    neighbour_joining,
+    newick_of,
+    text_distances,
+)
+from society.measures.text_style import TextStyle, installed_properties, mtld, property_of
 from society.measures.texts import mean_similarity, tfidf, told_by_round
 from society.run import run_scenario
 from society.scenario import load_scenario
+from worlds.registry import make
 
 
 def record(rounds, graph=None, given=()):
@@ -103,6 +116,115 @@ def test_an_attractor_is_a_fixed_point_of_a_line():
     assert found["attractor_slope"] == pytest.approx(0.5, abs=0.03)
     assert found["attractor_position"] == pytest.approx(16, abs=1)
     assert found["attractor_p"] < 0.01
+
+
+def test_embeddings_tell_alike_what_shares_words():
+    made = TextSimilarity(by="embedding", embedding="hashing")
+    texts = [{0: "fox river", 1: "lamp drum"}, {0: "Fox, river!", 1: "lamp drum"}]
+    found = made.finish((), record(texts))
+    assert found["embedding_similarity_within"] < 0.2
+    assert found["embedding_similarity_to_first"] == pytest.approx(0.5, abs=0.1)
+
+
+def test_properties_of_texts_go_round_by_round():
+    found = TextStyle().finish((), record([{0: "a b", 1: "a a a a"}, {0: "a", 1: "b c d"}]))
+    assert found["text_length_by_round"] == [3.0, 2.0]
+    assert found["first_text_lexical_diversity"] == pytest.approx((1 + 0.25) / 2)
+    assert found["text_lexical_diversity"] == 1.0
+
+
+def test_glad_texts_are_positive_and_long_words_are_hard():
+    pytest.importorskip("vaderSentiment")
+    pytest.importorskip("textstat")
+    polarity, fog = property_of("polarity"), property_of("difficulty")
+    assert polarity("What a wonderful, happy day.") > 0.5 > -0.5 > polarity("A horrible, sad loss.")
+    hard = "Institutional heterogeneity necessitates multidimensional methodological deliberation."
+    assert fog("The cat sat on the mat.") < fog(hard)
+    ease = property_of("reading_ease")
+    assert ease("The cat sat on the mat.") > ease(hard) and fog("") == 0.0
+    assert set(installed_properties()) >= {"polarity", "difficulty", "reading_ease"}
+
+
+def test_a_missing_library_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "vaderSentiment.vaderSentiment", None)
+    property_of.cache_clear()
+    with pytest.raises(ValueError, match=r"societylab\[text\]"):
+        TextStyle(of=("polarity",)).check(make("retelling"), ())
+    property_of.cache_clear()
+
+
+# ---- trees of texts ---------------------------------------------------------------------
+
+
+def test_distances_along_a_tree_give_back_the_tree():
+    # Studier & Keppler's example: leaves a..e, ways through the tree known by hand.
+    distances = np.array(
+        [[0, 5, 9, 9, 8], [5, 0, 10, 10, 9], [9, 10, 0, 8, 7], [9, 10, 8, 0, 3], [8, 9, 7, 3, 0]],
+        float,
+    )
+    branches = neighbour_joining(distances)
+    lengths = {branch.child: branch.length for branch in branches}
+    assert [lengths[leaf] for leaf in range(5)] == pytest.approx([2, 3, 4, 2, 1])
+    assert len(branches) == 2 * 5 - 3
+    tree = newick_of(branches, list("abcde"))
+    assert "(a:2,b:3)" in tree and tree.endswith(";")
+
+
+@given(st.integers(4, 12), st.integers(0, 10**6))
+@settings(max_examples=25, deadline=None)
+def test_any_tree_is_found_again_from_its_ways(leaves, seed):
+    rng = np.random.default_rng(seed)
+    net, ends = nx.Graph(), [0, 1]
+    net.add_edge(0, 1, length=rng.uniform(0.5, 2))
+    for leaf in range(2, leaves):  # graft every further leaf onto an edge
+        one, other, data = list(net.edges(data=True))[rng.integers(net.number_of_edges())]
+        knot = 1000 + leaf
+        net.remove_edge(one, other)
+        net.add_edge(one, knot, length=data["length"] / 2)
+        net.add_edge(knot, other, length=data["length"] / 2)
+        net.add_edge(knot, leaf, length=rng.uniform(0.5, 2))
+        ends.append(leaf)
+    ways = dict(nx.all_pairs_dijkstra_path_length(net, weight="length"))
+    distances = np.array([[ways[a][b] for b in ends] for a in ends])
+    found = nx.Graph()
+    for branch in neighbour_joining(distances):
+        found.add_edge(branch.parent, branch.child, length=branch.length)
+    again = dict(nx.all_pairs_dijkstra_path_length(found, weight="length"))
+    assert np.allclose([[again[a][b] for b in ends] for a in ends], distances)
+
+
+@pytest.mark.parametrize("kind", ["compression", "words", "edit"])
+def test_texts_with_a_common_past_stand_together_in_their_tree(kind):
+    fox = "the quick brown fox carried a silver key across the frozen river at night and sang"
+    sea = "two brothers built boats of cedar because one of them wanted to leave their harbour"
+    texts = {
+        0: fox,
+        1: f"{fox} softly",
+        2: sea,
+        3: f"{sea} soon",
+        4: f"{fox} twice",
+        5: f"{sea} again",
+    }
+    found = TextPhylogeny(distance=kind).finish((), record([texts]))
+    assert found["tree_fit"] > 0.9
+    inner = re.search(r"\((?:[^()]|\([^()]*\))*\)", found["text_tree"][1:])
+    assert inner is not None
+    together = {int(slot) for slot in re.findall(r"slot_(\d)", inner[0])}
+    assert together <= {0, 1, 4} or together <= {2, 3, 5}
+
+
+def test_distances_of_texts_are_those_by_hand():
+    words = text_distances(["fox river", "fox river", "lamp"], "words")
+    assert words[0] == pytest.approx([0, 0, 1])
+    edits = text_distances(["a b c d", "a b x d", "a"], "edit")
+    assert edits[0] == pytest.approx([0, 0.25, 0.75])
+    both = text_distances(["a b c d e f g h " * 4, "a b c d e f g h " * 4, "1 9 4 7 2 6 0 3 5"])
+    assert both[0, 1] < 0.5 < both[0, 2] and both[0, 0] == 0
+
+
+def test_few_texts_make_no_tree():
+    found = TextPhylogeny().finish((), record([{0: "a", 1: "b"}]))
+    assert found["text_tree"] == "" and math.isnan(found["tree_fit"])
 
 
 def run(tmp_path, name, *sets):

@@ -100,7 +100,9 @@ ELSEWHERE = {
     "cultural_fst": "test_culture.py",
     "text_attractor": "test_culture.py",
     "text_diversity": "test_culture.py",
+    "text_phylogeny": "test_culture.py",
     "text_similarity": "test_culture.py",
+    "text_style": "test_culture.py",
 }
 
 

@@ -206,8 +206,8 @@ def topographic_similarity(meanings: Sequence[Sequence[Any]], names: Sequence[st
     return float(np.corrcoef(rankdata(far), rankdata(wide))[0, 1])
 
 
-def edit_distance(one: str, two: str) -> int:
-    """Fewest insertions, deletions and replacements of letters (Levenshtein)."""
+def edit_distance(one: Sequence[str], two: Sequence[str]) -> int:
+    """Fewest insertions, deletions and replacements of letters, or words (Levenshtein)."""
     row = list(range(len(two) + 1))
     for i, a in enumerate(one, 1):
         previous, row[0] = row[0], i
