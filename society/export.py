@@ -15,6 +15,7 @@ from typing import Any
 
 from society.errors import nearest
 from society.journal import Journal
+from society.measures.town_life import relationships
 from society.recorder import NotARunError, RunFolder
 from society.study.read import Results, read_results
 from worlds.redact import redact
@@ -93,6 +94,12 @@ def _journal_tables(run: Path) -> Iterator[tuple[str, Table]]:
             for e in journal.events(index)
         ]  # fmt: skip
         yield "events", ([*columns, "kind", "uid", "data"], events)
+        talked = [
+            [seeds[index], *pair, *counts]
+            for index in range(len(seeds))
+            for pair, counts in relationships(journal.events(index, "world")).items()
+        ]
+        yield "relationships", (["seed", "slot", "other_slot", "conversations", "lines"], talked)
         yield "calls", _calls(journal, seeds)
 
 
@@ -321,15 +328,18 @@ def _file(path: Path, place: Path) -> dict[str, Any]:
 
 
 def _graphml(results: Results, place: Path, folder: Path) -> list[Path]:
-    """The social graph at the start of every replicate of the first run."""
+    """The social graph at the start of every replicate of the first run, and who talked."""
     import networkx
     import numpy as np
 
     from society.build import make_graphs, make_population
     from society.scenario import load_resolved
 
+    talked = _who_talked(_first_run(results), folder)
     scenario = load_resolved(_first_run(results).scenario_path)
     if scenario.graph is None or scenario.graph.rule.use == "complete":
+        if talked:
+            return talked
         raise ExportError(f"{place} has no graph to export: everybody is tied to everybody")
     population = make_population(scenario)
     written = []
@@ -343,6 +353,25 @@ def _graphml(results: Results, place: Path, folder: Path) -> list[Path]:
         path = folder / f"graph-seed{seed}.graphml"
         networkx.write_graphml(net, path)
         written.append(path)
+    return [*written, *talked]
+
+
+def _who_talked(run: RunFolder, folder: Path) -> list[Path]:
+    """Who talked with whom in every replicate of a town, with conversations and lines."""
+    import networkx
+
+    seeds = json.loads((run.path / "summary.json").read_text(encoding="utf-8"))["seeds"]
+    written = []
+    with Journal.open(run.path / "journal.sqlite", readonly=True) as journal:
+        for index, seed in enumerate(seeds):
+            pairs = relationships(journal.events(index, "world"))
+            if pairs:
+                net = networkx.Graph()
+                for (one, other), (talks, lines) in pairs.items():
+                    net.add_edge(one, other, conversations=talks, lines=lines)
+                path = folder / f"relationships-seed{seed}.graphml"
+                networkx.write_graphml(net, path)
+                written.append(path)
     return written
 
 

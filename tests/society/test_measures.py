@@ -103,6 +103,7 @@ ELSEWHERE = {
     "text_phylogeny": "test_culture.py",
     "text_similarity": "test_culture.py",
     "text_style": "test_culture.py",
+    "town_life": "test_town_life.py",
 }
 
 

@@ -130,6 +130,7 @@ SHORT = {
     "game_master_village": ["world.max_steps=2", "backend=mock"],
     "town_day": ["world.minutes=72", "backend=mock"],
     "town_party": ["world.minutes=72", "backend=mock"],
+    "town_candidacy": ["world.minutes=72", "backend=mock"],
     "story_chain": ["groups.tellers.count=20", "steps=2", "backend=drift"],
     "story_networks": ["steps=3", "backend=drift"],
     "quickstart": ["generations=6", "groups.people.count=30", "seeds=2"],
