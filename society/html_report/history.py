@@ -12,7 +12,7 @@ from society.journal import Journal, JournalError
 from society.plots import Course
 from society.statistics import FEW_RUNS
 
-__all__ = ["Excerpt", "Said", "excerpt"]
+__all__ = ["Excerpt", "Said", "course_of", "excerpt"]
 
 _MOST_SAID = 8
 _LONG = 1600
@@ -76,7 +76,7 @@ def excerpt(runs: Sequence[Path], summary: Mapping[str, Any]) -> Excerpt:
         if name.startswith("types/"):
             shares[name.removeprefix("types/")] = _shares(parts)
         else:
-            course = _course(name, parts)
+            course = course_of(name, parts)
             if course is not None and not any(course.mean == c.mean for c in courses.values()):
                 courses[name] = course
     names = _strategies(runs[0]) if shares else {}
@@ -145,7 +145,7 @@ def _columns(names: Sequence[str], values: np.ndarray, wanted: str) -> dict[str,
     return plain | found
 
 
-def _course(name: str, parts: list[tuple[np.ndarray, np.ndarray]]) -> Course | None:
+def course_of(name: str, parts: list[tuple[np.ndarray, np.ndarray]]) -> Course | None:
     """Mean over runs, with the 95 % interval of Student's t; the range where runs are few."""
     from scipy import special
 

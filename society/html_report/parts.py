@@ -12,13 +12,15 @@ __all__ = ["Page", "spoken"]
 class Page:
     """A report while it is written: each call adds the same thing to both forms.
 
-    figures: name -> SVG, in the order in which they appear.
+    figures: name -> SVG, in the order in which they appear. tables: name -> (columns, rows) that
+    are written beside the page as CSV.
     """
 
     title: str
     body: list[str] = dataclasses.field(default_factory=list)
     text: list[str] = dataclasses.field(default_factory=list)
     figures: dict[str, str] = dataclasses.field(default_factory=dict)
+    tables: dict[str, tuple[list[str], list[list[Any]]]] = dataclasses.field(default_factory=dict)
 
     def head(self, kicker: str, status: str, facts: Sequence[str]) -> None:
         """The title with what kind of thing this is."""

@@ -6,6 +6,7 @@ from typing import Any
 from society.errors import ScenarioError
 from society.html_report.history import Excerpt, excerpt
 from society.html_report.parts import Page, spoken
+from society.html_report.texts import add_texts
 from society.html_report.ties import add_graphs
 from society.html_report.words import question_of, scenario_in_words
 from society.plots import courses, descent, number, shares
@@ -56,6 +57,7 @@ def run_page(results: Results) -> Page:
     add_words(page, scenario)
     add_courses(page, known, theory)
     _add_measures(page, summary["measures"], theory)
+    add_texts(page, cell.runs, summary, scenario)
     add_graphs(page, {"": scenario})
     _add_descent(page, known)
     add_conversations(page, known)

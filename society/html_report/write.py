@@ -1,14 +1,16 @@
-"""Write the report of a run or of a study: ``report.html``, ``report.md`` and its figures.
+"""Write the report of a run or of a study: ``report.html``, ``report.md``, its figures and tables.
 
 The page is one file without scripts and without anything from elsewhere; a content security
 policy says so to the browser. What models have said appears only as escaped text.
 """
 
 import base64
+import csv
 import hashlib
 import html
 import importlib
 import importlib.resources
+import io
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ def write_report(place: str | Path, out: str | Path | None = None, png: bool = F
       place: its folder. out: another folder for the report. png: figures as PNG too.
 
     Returns:
-      ``html``, ``markdown`` and ``figures`` (paths).
+      ``html``, ``markdown``, ``figures`` and ``tables`` (paths).
 
     Raises:
       NotARunError: The folder is neither. PictureError: PNG was asked for and cannot be made.
@@ -49,6 +51,7 @@ def write_report(place: str | Path, out: str | Path | None = None, png: bool = F
         figures.append(pictures / f"{name}.svg")
         if png:
             figures.append(_png(pictures / f"{name}.png", whole(svg, dark=False)))
+    tables = [_csv(folder / "report_tables", name, *table) for name, table in page.tables.items()]
     whole_page, markdown = folder / "report.html", folder / "report.md"
     whole_page.write_text(redact(_html(page), forms=False), encoding="utf-8")
     text = "\n\n".join(page.text).replace("](FIGURES/", "](report_figures/")
@@ -57,6 +60,7 @@ def write_report(place: str | Path, out: str | Path | None = None, png: bool = F
         "html": str(whole_page),
         "markdown": str(markdown),
         "figures": [str(path) for path in figures],
+        "tables": [str(path) for path in tables],
         "title": page.title or results.title,
     }
 
@@ -77,6 +81,17 @@ def _html(page: Page) -> str:
         "<footer>Made by societylab from the run's own journal. The unit of every interval is "
         "the run, never the agent.</footer></main></body></html>\n"
     )
+
+
+def _csv(folder: Path, name: str, columns: list[str], rows: list[list[Any]]) -> Path:
+    folder.mkdir(exist_ok=True)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    writer.writerows(rows)
+    path = folder / f"{name}.csv"
+    path.write_text(redact(text.getvalue(), forms=False), encoding="utf-8", newline="")
+    return path
 
 
 def _png(path: Path, svg: str) -> Path:
