@@ -151,6 +151,19 @@ def test_enough_experience_makes_an_agent_reflect_on_evidence():
     assert mind["stream"]["length"] == 8
 
 
+@pytest.mark.parametrize("steps", [300, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_what_an_agent_keeps_is_bounded_however_long_it_lives(steps):
+    policy = Chat(memory=Stream(turns=3, capacity=64, retrieved=2))
+    _, mind, ask = play(policy, [turn(n) for n in range(steps)])
+    held = ask.streams
+    assert mind["stream"]["length"] == 2 * steps  # counted, not kept
+    assert held.ids.shape == (1, 64) and len(held._entries[0]) == 64
+    assert held.vectors.shape[:2] == (1, 64) and len(mind["history"]) == 3
+    assert sorted(held.ids[0].tolist()) == list(range(2 * steps - 64, 2 * steps))
+    assert len(json.dumps(mind)) < 2000
+    assert len(ask.prompt("act")) < 4000
+
+
 def test_an_agent_asked_aside_remembers_all_and_keeps_nothing():
     policy = Chat(memory=Stream(turns=0), plan="steps", reasoning="cot")
     _, mind, ask = play(policy, [turn(0), turn(1)], act="Answer: J", steps="1. wait")
