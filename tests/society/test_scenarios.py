@@ -60,6 +60,17 @@ SHORT = {
         "generations=3",
         "seeds=2",
     ],
+    "goal_sequence_accumulation": [
+        "world.size=4",
+        "world.steps=8",
+        "world.trials=2",
+        "groups.walkers.count=2",
+        "groups.walkers.policy.width=8",
+        "groups.walkers.learner.rollout=32",
+        "steps=64",
+        "generations=3",
+        "seeds=2",
+    ],
     "memory_sequence_train": [
         "world.length=4",
         "groups.pupils.count=2",
@@ -145,6 +156,7 @@ CHAOTIC = {
     "commons_harvest",
     "commons_mixed",
     "cultural_accumulation_in_weights",
+    "goal_sequence_accumulation",
     "ippo_pd",
     "life_language",
     "life_planet",
@@ -160,6 +172,7 @@ CHAOTIC = {
 SLOW = {
     "clean_up",
     "commons_harvest",
+    "goal_sequence_accumulation",
     "life_language",
     "life_planet",
     "life_predators",
