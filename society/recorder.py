@@ -258,9 +258,8 @@ def manifest_of(scenario: Any, simulation: Any) -> dict[str, Any]:
       scenario: a ``society.scenario.Scenario``.
       simulation: the ``society.build.Simulation`` made from it.
     """
-    models = {
-        name: scenario.backend_component(name).resolved() for name in simulation.backend_names
-    }
+    backends = {name: scenario.backend_component(name) for name in simulation.backend_names}
+    models = {name: backend.resolved() for name, backend in backends.items()}
     return {
         "scenario": scenario.resolved(),
         "scenario_hash": scenario.hash,
@@ -268,6 +267,7 @@ def manifest_of(scenario: Any, simulation: Any) -> dict[str, Any]:
         "seeds": list(simulation.seeds),
         "repro": scenario.repro,
         "models": models,
+        "fingerprints": {name: one.build().fingerprint for name, one in backends.items()},
         "prompts": _prompt_hashes(simulation),
     }
 

@@ -1,6 +1,7 @@
 """Language agents in whole runs: memory, talk, words between hosts' turns, resume and replay."""
 
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -178,3 +179,24 @@ backend: mock
     usual, other = prompts["usual"], prompts["other"]
     assert {name for name in other if usual.get(name) != other[name]} == {"direct", "persona"}
     assert all(len(digest) == 64 for digest in other.values())
+
+
+@pytest.mark.slow
+def test_two_models_a_learner_and_a_rule_share_a_world_from_yaml_alone(tmp_path: Path) -> None:
+    other = shutil.copytree(Path(__file__).parents[1] / "data" / "llama", tmp_path / "other")
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 2048}))
+    changes = [f"backends.other={{use: local, model: {other}}}", "episodes=2", "world.rounds=5",
+               "groups.learners.learner.rollout=5", "groups.other.policy.reasoning=direct",
+               "limits.max_fallback_rate=1"]  # fmt: skip
+    summary = run_scenario(load_scenario("mixed_minds", changes), tmp_path / "runs")
+    assert summary["status"] == "ok", summary.get("reason")
+    asked = journal(summary, "SELECT backend, uid, count(*) FROM calls GROUP BY backend, uid")
+    assert {(backend, uid) for backend, uid, _ in asked} == {
+        ("tiny", 0), ("tiny", 1), ("other", 2), ("other", 3),
+    }  # fmt: skip
+    assert {calls for _, _, calls in asked} == {10}
+    told = json.loads((Path(summary["run_dir"]) / "manifest.json").read_text())
+    names = {name: said.split()[:2] for name, said in told["fingerprints"].items()}
+    assert names == {"tiny": ["local", "society-tiny"], "other": ["local", "other"]}
+    assert replay_run(summary["run_dir"])["digest"] == summary["digest"]

@@ -121,6 +121,12 @@ SHORT = {
     "life_seasons": ["steps=20", "groups.animals.policy.width=4"],
     "ippo_pd": ["steps=40", "num_envs=2", "groups.players.policy.width=4"],
     "lola_ipd": ["steps=60", "groups.players.count=8"],
+    "mixed_minds": [
+        "episodes=2",
+        "world.rounds=4",
+        "groups.learners.learner.rollout=4",
+        "backends.tiny={use: mock}",
+    ],
     "moran_fixation": ["generations=60", "seeds=8", "record.every=20"],
     "opinions": [
         "groups.citizens.count=12",
@@ -164,6 +170,7 @@ CHAOTIC = {
     "life_quick",
     "life_seasons",
     "memory_sequence_train",
+    "mixed_minds",
     "navigation_local_information",
     "tsp_accumulation",
 }
