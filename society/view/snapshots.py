@@ -47,6 +47,8 @@ class Camera:
         if any(group.type_names for group in population.slices()):
             types = np.asarray(simulation.engine.types(simulation.parts, carry.minds)).tolist()
         clock = [int(carry.generation), int(carry.episode), int(carry.step)]
+        if simulation.plan.instant:  # selection is part of the tick: these played in the one before
+            clock[0] = max(clock[0] - 1, 0)
         data: dict[str, Any] = {
             "clock": clock,
             "alive": None if alive.all() else alive.astype(int).tolist(),

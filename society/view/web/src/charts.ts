@@ -83,7 +83,7 @@ export class Charts {
   }
 
   private fit(): void {
-    const room = this.element.clientWidth;
+    const room = this.element.clientWidth - 28;
     const count = this.shown.length;
     if (!room || !count) return;
     const gap = 12;
@@ -103,7 +103,7 @@ export class Charts {
       h("figure", { class: "chart" }, h("figcaption", {}, h("span", { class: "title", title: card.title }, card.title), key), holder),
     );
     const [x, data] = dataOf(card);
-    const now = h("div", { class: "now" });
+    const now = h("div", { class: "marker" });
     const plot = new uPlot(optionsOf(card, now), data, holder);
     return { plot, now, value, card, x };
   }

@@ -81,7 +81,7 @@ export class World {
       image.addEventListener("load", () => this.show(), { once: true });
       return;
     }
-    const space = 24;
+    const space = 52;
     const scale = Math.min((width - 2 * space) / image.naturalWidth, (height - 2 * space) / image.naturalHeight);
     const [w, hh] = [image.naturalWidth * scale, image.naturalHeight * scale];
     pen.clearRect(0, 0, width, height);
@@ -199,7 +199,7 @@ export class World {
     pen.clearRect(0, 0, width, height);
     const num = store.numSlots;
     const of = categoryOf(this.by);
-    const space = 32;
+    const space = 54;
     const columns = Math.max(Math.ceil(Math.sqrt((num * (width - 2 * space)) / (height - 2 * space))), 1);
     const side = Math.min((width - 2 * space) / columns, (height - 2 * space) / Math.ceil(num / columns));
     const left = (width - side * columns) / 2;
@@ -236,7 +236,9 @@ interface Box {
 /** Boxes of equal size that fill an area, in the grid whose boxes are nearest to 5:3. */
 function tiled(count: number, width: number, height: number): Box[] {
   const space = 20;
+  const [top, bottom] = [54, 42];
   const gap = 10;
+  height += 2 * space - top - bottom;
   let best = { columns: 1, badness: Infinity };
   for (let columns = 1; columns <= count; columns++) {
     const rows = Math.ceil(count / columns);
@@ -251,7 +253,7 @@ function tiled(count: number, width: number, height: number): Box[] {
   const hh = (height - 2 * space - gap * (rows - 1)) / rows;
   return Array.from({ length: count }, (_, i) => ({
     x: space + (i % best.columns) * (w + gap),
-    y: space + Math.floor(i / best.columns) * (hh + gap),
+    y: top + Math.floor(i / best.columns) * (hh + gap),
     w,
     h: hh,
   }));
