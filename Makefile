@@ -25,7 +25,7 @@ VLLM := .venv-vllm
 VLLM_STAMP := $(VLLM)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test test-all test-vllm lint format bench docs gallery lock wheel clean
+.PHONY: help demo install test test-all test-vllm test-view view lint format bench docs gallery lock wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,17 @@ test-all: lint ## Lint, then all tests that need neither a server nor the networ
 
 test-vllm: $(VLLM_STAMP) ## Tests with a real vLLM server on loopback (CPU; builds .venv-vllm)
 	$(VLLM)/bin/python -m pytest -m vllm -s -W default --timeout 2400 tests/llm_agents/test_*_live.py
+
+test-view: $(TEST_STAMP) ## Tests of the viewer in a real Chromium (installs playwright and, as root, Chromium)
+	$(PIP) install --quiet playwright
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || test -n "$$CHROMIUM" \
+		|| { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq chromium; } \
+		|| { echo "no Chromium: apt install chromium, or CHROMIUM=/path/to/it make test-view"; exit 1; }
+	SOCIETY_TEST_VIEW=1 $(BIN)/pytest -p no:xdist tests/society/test_view.py \
+		tests/society/test_view_browser.py
+
+view: ## Build the viewer's page into society/view/static (needs node; the result is committed)
+	cd society/view/web && npm ci --no-audit --no-fund && npm run build
 
 lint: $(TEST_STAMP) ## Style, spelling, import direction and types
 	$(BIN)/ruff check

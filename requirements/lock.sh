@@ -10,10 +10,10 @@ lock() {
 }
 
 lock pyproject.toml requirements/build.in -o requirements/run.txt
-lock pyproject.toml requirements/build.in --extra dev --extra view --extra data \
+lock pyproject.toml requirements/build.in --extra dev --extra data \
   --extra sensitivity --extra track \
   -c requirements/run.txt -o requirements/test.txt
-lock pyproject.toml requirements/build.in --extra docs --extra dev --extra view --extra data \
+lock pyproject.toml requirements/build.in --extra docs --extra dev --extra data \
   --extra sensitivity --extra track \
   -c requirements/test.txt -o requirements/docs.txt
 

@@ -21,7 +21,6 @@ _EXTRAS = {
     "hf": ("language models in this process", ("torch", "transformers")),
     "vllm": ("a language-model server", ("vllm",)),
     "viz": ("pictures and films", ("matplotlib", "imageio")),
-    "view": ("the viewer", ("starlette", "uvicorn")),
 }
 _LOW_DISK = 2 << 30
 
