@@ -131,26 +131,32 @@ def main():
     parser.add_argument("--scenario", default="life_planet")
     parser.add_argument("--steps", type=int, default=65_536)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--garden", type=int, default=1_000)
     parser.add_argument("--planets", type=int, default=4)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     print(machine())
     rows = []
-    for seed in range(given.seeds):
+    for seed in range(given.first, given.first + given.seeds):
         row = one(given.scenario, given.steps, seed, given.garden, given.planets)
         rows.append(row)
         print(json.dumps({k: v if not isinstance(v, float) else round(v, 4)
                           for k, v in row.items()}), flush=True)  # fmt: skip
+    conclude(rows)
+    if given.out:
+        command = {**vars(given), "out": str(given.out)}
+        told = {"command": command, "machine": machine(), "rows": rows}
+        given.out.write_text(json.dumps(told, indent=1))
+
+
+def conclude(rows):
+    """What the rows say together."""
     mean, half = interval([row["garden_share"] - 0.5 for row in rows])
     print(f"common garden: evolved - random share {mean:+.3f}, 95 % interval +-{half:.3f}")
     mean, half = interval([row["activity_excess"] for row in rows])
     print(f"activity / neutral shadow: {mean:.2f} +-{half:.2f} (1 is drift)")
     print(f"persists: {sum(row['persists'] for row in rows)} of {len(rows)}")
-    if given.out:
-        command = {**vars(given), "out": str(given.out)}
-        told = {"command": command, "machine": machine(), "rows": rows}
-        given.out.write_text(json.dumps(told, indent=1))
 
 
 if __name__ == "__main__":

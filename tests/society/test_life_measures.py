@@ -8,14 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from society.build import build
+from society.contract import Moment
 from society.illumination import Archive, novelty
 from society.measures.automaton import elementary
 from society.measures.communication import influence
 from society.measures.diversity import clusters, diversity_of
 from society.measures.evolutionary_activity import activity_of, clades, neutral_shadow
+from society.measures.illumination import Illumination
 from society.measures.lineage import coalescence, lineage_numbers
 from society.phylogeny import Pedigree, newick, pedigree_of
-from worlds.types import Decision, Mind, Percept
+from society.run import run_scenario
+from society.scenario import load_scenario
+from worlds.registry import make
+from worlds.types import Decision, Mind, Observation, Percept, Transition
 
 
 def pedigree(rows):
@@ -139,6 +145,60 @@ def test_influence_is_found_where_there_is_some_and_only_there():
     expected = float(2 * jnp.abs(heard[1:]).mean())
     assert float(keen.silence) == pytest.approx(expected, rel=1e-5)
     assert float(keen.shuffled) > 0.1
+
+
+def moments(acts, terminated, parents):
+    """Steps of two bodies; the second slot is empty unless somebody is born there."""
+    alive = np.array([True, False])
+    for act, dies, bearers in zip(acts, terminated, parents, strict=True):
+        action = np.zeros((2, 45), np.float32)
+        action[:, 0] = action[:, 1] = act
+        transition = Transition(
+            reward=jnp.ones(2), terminated=jnp.array(dies), truncated=jnp.zeros(2, bool),
+            parents=jnp.array([[one, -1] for one in bearers]), metrics={},
+        )  # fmt: skip
+        seen = Observation({}, jnp.asarray(alive), jnp.asarray(alive))
+        yield Moment(seen, jnp.asarray(action), transition, jnp.zeros(2, int), *[jnp.int32(0)] * 3)
+        alive = (alive & ~np.array(dies)) | (np.array(bearers) >= 0)
+
+
+@pytest.mark.parametrize(("quality", "worth"), [("age", (3, 1)), ("children", (1, 0))])
+def test_an_illuminated_archive_holds_each_life_by_what_it_did(quality, worth):
+    measure = Illumination(descriptors=("moving",), cells=4, quality=quality)
+    acc = measure.begin(make("life", num_slots=2, num_players=1), ())
+    steps = moments(
+        acts=(0.3, 0.3, 0.3, 1.0),
+        terminated=((False, False), (False, False), (True, False), (False, False)),
+        parents=((-1, -1), (-1, -1), (-1, 0), (-1, -1)),
+    )
+    for moment in steps:
+        acc = measure.update(acc, moment)
+    found = measure.finish(acc, None)
+    assert found["illumination_lives"] == 2 and found["illumination_coverage"] == 0.5
+    np.testing.assert_array_equal(found["illumination_map"], [np.nan, worth[0], np.nan, worth[1]])
+    assert found["illumination_novelty"] == pytest.approx(0.7)
+
+
+def test_scenarios_choose_descriptors_and_bad_ones_are_refused_by_name():
+    chosen = "measures=[{use: illumination, descriptors: [eating, digging], cells: 5}]"
+    measure = build(load_scenario("life_quick", (chosen,))).engine.measures[0]
+    assert measure.descriptors == ("eating", "digging") and measure.cells == 5
+    with pytest.raises(ValueError, match="descriptors"):
+        load_scenario("life_quick", ("measures=[{use: illumination, descriptors: [flying]}]",))
+
+
+@pytest.mark.slow
+def test_archive_shadow_and_words_are_measured_from_yaml(tmp_path):
+    sets = (
+        "measures=[illumination, evolutionary_activity, lineage, "
+        "{use: heard_words_influence, every: 5}]", "steps=60",
+    )  # fmt: skip
+    found = run_scenario(load_scenario("life_quick", sets=sets), out=tmp_path)["measures"]
+    found = {name: row.get("mean", row) if isinstance(row, dict) else row
+             for name, row in found.items()}  # fmt: skip
+    assert found["illumination_lives"] == found["lived"] > 24
+    assert found["influence_heard"] > 0 and found["influence_silence"] > 0
+    assert found["activity_mean_shadow"] > 0
 
 
 def test_rule_90_draws_a_triangle():

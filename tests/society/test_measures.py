@@ -93,6 +93,8 @@ ELSEWHERE = {
     "automaton": "test_life_measures.py",
     "energy_audit": "test_life_measures.py",
     "evolutionary_activity": "test_life_measures.py",
+    "heard_words_influence": "test_life_measures.py",
+    "illumination": "test_life_measures.py",
     "lineage": "test_life_measures.py",
     "epidemic_course": "../worlds/test_epidemic.py",
     "opinion_spread": "../worlds/test_opinions.py",
