@@ -48,7 +48,7 @@ class TextStyle(OfTexts):
     reading_ease (Flesch, higher is easier).
     Source: Hutto & Gilbert (2014), "VADER", doi:10.1609/icwsm.v8i1.14550; Gunning (1952), "The
     technique of clear writing"; Flesch (1948), doi:10.1037/h0057532; libraries vaderSentiment
-    and textstat.
+    and, for syllables of English words, pyphen.
     """
 
     of: tuple[Property, ...] = doc_field(
@@ -137,14 +137,35 @@ def property_of(name: str) -> Callable[[str], float]:
             vader: Any = importlib.import_module("vaderSentiment.vaderSentiment")
             analyser = vader.SentimentIntensityAnalyzer()
             return lambda text: float(analyser.polarity_scores(text)["compound"])
-        textstat: Any = importlib.import_module("textstat")
+        pyphen: Any = importlib.import_module("pyphen")
     except ImportError:
         raise ValueError(
             f"property {name!r} needs the extra text: pip install 'societylab[text]'; "
             "without it there are length and lexical_diversity"
         ) from None
-    rate = textstat.gunning_fog if name == "difficulty" else textstat.flesch_reading_ease
-    return lambda text: float(rate(text)) if sentences(text) else 0.0
+    parted = pyphen.Pyphen(lang="en_US")
+
+    def syllables(word: str) -> int:
+        return 1 + len(parted.positions(word))
+
+    rate = _fog if name == "difficulty" else _ease
+    return lambda text: rate([syllables(word) for word in tokens(text)], len(sentences(text)))
+
+
+def _fog(syllables: Sequence[int], num_sentences: int) -> float:
+    """Gunning fog index of a text from the syllables of its words; 0 where there are none."""
+    if not syllables:
+        return 0.0
+    hard = sum(number > 2 for number in syllables) / len(syllables)
+    return 0.4 * (len(syllables) / num_sentences + 100.0 * hard)
+
+
+def _ease(syllables: Sequence[int], num_sentences: int) -> float:
+    """Flesch reading ease of a text from the syllables of its words; 0 where there are none."""
+    if not syllables:
+        return 0.0
+    length = len(syllables) / num_sentences
+    return 206.835 - 1.015 * length - 84.6 * sum(syllables) / len(syllables)
 
 
 def diversity_of(texts: Sequence[list[str]]) -> dict[str, float]:

@@ -135,12 +135,15 @@ def test_properties_of_texts_go_round_by_round():
 
 def test_glad_texts_are_positive_and_long_words_are_hard():
     pytest.importorskip("vaderSentiment")
-    pytest.importorskip("textstat")
+    pytest.importorskip("pyphen")
     polarity, fog = property_of("polarity"), property_of("difficulty")
     assert polarity("What a wonderful, happy day.") > 0.5 > -0.5 > polarity("A horrible, sad loss.")
     hard = "Institutional heterogeneity necessitates multidimensional methodological deliberation."
     assert fog("The cat sat on the mat.") < fog(hard)
     ease = property_of("reading_ease")
+    # Six words of one syllable in a sentence.
+    assert fog("The cat sat on the mat.") == pytest.approx(0.4 * 6)
+    assert ease("The cat sat on the mat.") == pytest.approx(206.835 - 1.015 * 6 - 84.6)
     assert ease("The cat sat on the mat.") > ease(hard) and fog("") == 0.0
     assert set(installed_properties()) >= {"polarity", "difficulty", "reading_ease"}
 
