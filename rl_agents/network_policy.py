@@ -188,6 +188,30 @@ class NetworkPolicy(ArrayPolicy):
         kept = self.hold(memory, outputs.memory, percept.acting)
         return Decision(action, kept, outbox, extras)
 
+    def chances(self, mind: Mind, percept: Percept) -> dict[str, Array]:
+        """With what chance each row does ("") and says (by channel) each thing.
+
+        Returns:
+          Name -> [n, size] float32, for what is a single choice. On channels silence comes first.
+        """
+        spec = mind.params.spec
+        x = self.inputs(spec, percept, percept.alive.shape)
+        memory = self.reset(mind.memory, percept.first)
+        outputs = by_member(
+            lambda net, memory, x: self.step(spec, net, memory, x),
+            mind.params.net,
+            spec.members,
+            (memory, x),
+        )
+        found = {
+            name: jnp.exp(heads.log_probs(head, outputs.said[name], None))
+            for name, head in spec.says
+            if head.kind == "discrete"
+        }
+        if spec.head.kind == "discrete" and not spec.head.shape:
+            found[""] = self._act_chances(spec.head, outputs.out, percept.legal)
+        return found
+
     def inherit(self, key: Array, mind: Mind, births: Births) -> Mind:
         """Newcomers copy their first parent's network; a shared one is everybody's already."""
         if not mind.params.spec.members:
@@ -304,6 +328,16 @@ class NetworkPolicy(ArrayPolicy):
             strays = strays.reshape(-1, *(1 for _ in head.shape))
             action = jnp.where(strays, other, action)
         return action, jnp.zeros(out.shape[0], jnp.float32)
+
+    def _act_chances(self, head: Head, out: Array, legal: Array | None) -> Array:
+        """[n, start + size] chances of a single choice."""
+        chance = jnp.exp(heads.log_probs(head, out, legal))
+        if self.decide != "sample":
+            best = jax.nn.one_hot(heads.greedy(head, out, legal) - head.start, head.size)
+            stray = jnp.exp(heads.log_probs(head, jnp.zeros_like(out), legal))
+            epsilon = self.epsilon if self.decide == "epsilon_greedy" else 0.0
+            chance = (1 - epsilon) * best + epsilon * stray
+        return jnp.pad(chance, ((0, 0), (head.start, 0)))
 
     def _say(self, key: Array, head: Head, out: Array) -> tuple[Array, Array]:
         """What is said and its log-probability; word 0 is silence."""

@@ -143,7 +143,7 @@ def build(scenario: Scenario) -> Simulation:
     )
     with scenario.locating("transmission"):
         transmission.check([group.policy for group in population.groups])
-    measures = each_world(make_measures(scenario, alone, single), world, single)
+    measures = each_world(make_measures(scenario, alone, single, channels), world, single)
     with scenario.locating("selection"):
         check_births(world, selection is not None and plan.generations > 1)
     fitness = (selection.fitness if selection is not None else "") or world.fitness
@@ -317,7 +317,9 @@ def make_selection(scenario: Scenario, world: Any) -> Selection | None:
         return scenario.selection.build().fitted(world)
 
 
-def make_measures(scenario: Scenario, world: Any, population: Population) -> dict[str, Measure]:
+def make_measures(
+    scenario: Scenario, world: Any, population: Population, channels: Mapping[str, Any]
+) -> dict[str, Measure]:
     """The world's own measures, then the scenario's; one that is named twice counts once."""
     slices = population.slices()
     found: dict[str, Measure] = {}
@@ -331,6 +333,8 @@ def make_measures(scenario: Scenario, world: Any, population: Population) -> dic
     for index, spec in enumerate(scenario.measures):
         with scenario.locating(f"measures.{index}"):
             measure = spec.build()
+            if hasattr(measure, "for_channels"):
+                measure = measure.for_channels(channels)
             measure.check(world, slices)
             name = spec.use if spec.use not in found or not spec.params else f"{spec.use}_{index}"
             found[name] = measure

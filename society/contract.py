@@ -109,7 +109,8 @@ class Moment(NamedTuple):
     """One step, as the device half of a measure sees it.
 
     types: [N] int32 strategy index of each slot. action: what every slot did.
-    generation, episode, step: int32 scalars.
+    generation, episode, step: int32 scalars. replay: asks minds again, had something been said
+    otherwise (``society.counterfactual.Replay``); None outside of the loop.
     """
 
     observation: Observation
@@ -119,6 +120,7 @@ class Moment(NamedTuple):
     generation: Array
     episode: Array
     step: Array
+    replay: Any = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 
-from society import culture, learning, newborns, overheard
+from society import counterfactual, culture, learning, newborns, overheard
 from society.breeding import choose, inherit, mask
 from society.carry import (
     Carry,
@@ -335,9 +335,9 @@ class Engine:
         frozen: Array,
     ) -> Carry:
         if any(measure.streams for measure in self.measures):
-            types = self.types(parts, carry.minds)
             clock = (carry.generation, carry.episode, carry.step)
-            moment = Moment(observation, action, transition, types, *clock)
+            moment = Moment(observation, action, transition, self.types(parts, carry.minds), *clock)
+            moment = moment._replace(replay=counterfactual.Replay(self, parts, carry))
             accs = tuple(
                 measure.update(acc, moment) if measure.streams else acc
                 for measure, acc in zip(self.measures, carry.accs, strict=True)

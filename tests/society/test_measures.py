@@ -99,6 +99,8 @@ ELSEWHERE = {
     "epidemic_course": "../worlds/test_epidemic.py",
     "opinion_spread": "../worlds/test_opinions.py",
     "exploitability": "test_learning.py",
+    "positive_listening": "test_signalling.py",
+    "positive_signalling": "test_signalling.py",
     "cultural_fst": "test_culture.py",
     "text_attractor": "test_culture.py",
     "text_diversity": "test_culture.py",
