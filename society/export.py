@@ -9,6 +9,7 @@ import datetime
 import hashlib
 import json
 import mimetypes
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ def export(place: str | Path, to: str, out: str | Path | None = None) -> list[Pa
     """
     if to not in FORMATS:
         raise ExportError(f"no format is called {to!r}{nearest(to, FORMATS)}")
+    if to == "ro-crate" and out is not None and Path(out).resolve() != Path(place).resolve():
+        raise ExportError("a crate describes the folder in which it lies; leave --out away")
     results = read_results([place])
     folder = Path(out) if out is not None else Path(place) / "export"
     folder.mkdir(parents=True, exist_ok=True)
@@ -328,19 +331,32 @@ def _file(path: Path, place: Path) -> dict[str, Any]:
 
 
 def _graphml(results: Results, place: Path, folder: Path) -> list[Path]:
-    """The social graph at the start of every replicate of the first run, and who talked."""
+    """The social graph at the start of every replicate, of every graph of a study; who talked."""
+    written: list[Path] = []
+    runs: dict[str, RunFolder] = {}
+    for cell in results.cells:
+        if cell.runs and "graph" in cell.point:
+            label = re.sub(r"[^\w.]+", "_", str(cell.point["graph"])).strip("._")[:40]
+            runs.setdefault(f"{label}-", RunFolder(cell.runs[0]))
+    for prefix, run in (runs or {"": _first_run(results)}).items():
+        written += _graphs_of(run, folder, prefix)
+    written += _who_talked(_first_run(results), folder)
+    if not written:
+        raise ExportError(f"{place} has no graph to export: everybody is tied to everybody")
+    return written
+
+
+def _graphs_of(run: RunFolder, folder: Path, prefix: str) -> list[Path]:
+    """The graph of every replicate of one run; none where everybody is tied to everybody."""
     import networkx
     import numpy as np
 
     from society.build import make_graphs, make_population
     from society.scenario import load_resolved
 
-    talked = _who_talked(_first_run(results), folder)
-    scenario = load_resolved(_first_run(results).scenario_path)
+    scenario = load_resolved(run.scenario_path)
     if scenario.graph is None or scenario.graph.rule.use == "complete":
-        if talked:
-            return talked
-        raise ExportError(f"{place} has no graph to export: everybody is tied to everybody")
+        return []
     population = make_population(scenario)
     written = []
     for seed, graph in zip(scenario.seed_list, make_graphs(scenario, population), strict=True):
@@ -350,10 +366,10 @@ def _graphml(results: Results, place: Path, folder: Path) -> list[Path]:
         senders, receivers = np.asarray(graph.senders), np.asarray(graph.receivers)
         real = (senders < graph.num_slots) & (receivers < graph.num_slots)
         net.add_edges_from(zip(senders[real].tolist(), receivers[real].tolist(), strict=True))
-        path = folder / f"graph-seed{seed}.graphml"
+        path = folder / f"graph-{prefix}seed{seed}.graphml"
         networkx.write_graphml(net, path)
         written.append(path)
-    return [*written, *talked]
+    return written
 
 
 def _who_talked(run: RunFolder, folder: Path) -> list[Path]:

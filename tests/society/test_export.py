@@ -80,6 +80,11 @@ def test_a_crate_describes_every_file_with_its_hash(run):
         assert entities[part]["sha256"] == digest
 
 
+def test_a_crate_lies_in_the_folder_that_it_describes(run, tmp_path):
+    with pytest.raises(ExportError, match="leave --out away"):
+        export(run, "ro-crate", tmp_path / "elsewhere")
+
+
 def test_graphs_can_be_read_back(run, tmp_path):
     files = export(run, "graphml", tmp_path)
     assert len(files) == 2
