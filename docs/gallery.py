@@ -224,18 +224,17 @@ def _text(text: str) -> str:
 
 def write_index() -> None:
     """A card for every scenario that has a page."""
+    made = [name for name in shipped() if (FOLDER / f"{name}.md").is_file()]
     lines = [
         "# Gallery",
         "",
-        "Every scenario that is shipped, with pictures from a run of it. `make gallery` makes this "
-        "page anew.",
+        f"{len(made)} of {len(shipped())} shipped scenarios, with pictures from a run of each. "
+        "`make gallery` makes all pages anew, `python docs/gallery.py --missing` the others.",
         "",
         '<div class="grid cards gallery" markdown>',
         "",
     ]
-    for name in shipped():
-        if not (FOLDER / f"{name}.md").is_file():
-            continue
+    for name in made:
         title, _ = question_of(load_scenario(name).about, name)
         lines.append(f"-   [**{_text(spoken(name).capitalize())}**]({name}.md)")
         first = sorted(FOLDER.glob(f"{name}.*.png")) + _in_order(name)
