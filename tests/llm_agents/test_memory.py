@@ -1,6 +1,8 @@
 """Memory streams: scores worked out by hand, batches, bounds, and checkpoints."""
 
 import json
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from llm_agents.embeddings import Embedding, Hashing, SentenceTransformers
 from llm_agents.memory_search import Entry, Recall, Remember, Streams, Weights, spread
 from society.tree_codec import decode, encode
+from worlds.registry import load
 
 
 class Axes(Embedding):
@@ -193,3 +196,36 @@ def test_hashed_texts_are_alike_where_they_share_words():
 def test_a_missing_library_is_named_with_what_to_do():
     with pytest.raises(ModuleNotFoundError, match="use embedding: hashing"):
         SentenceTransformers().embed(["x"])
+
+
+def test_a_sentence_model_embeds_by_name_and_is_asked_for_where_it_is_missing(monkeypatch):
+    from llm_agents.embeddings import _sentence_model
+
+    class Letters:
+        """The library's interface: counts letters."""
+
+        def __init__(self, name, device):
+            assert (name, device) == ("letters", "cpu")
+
+        def get_sentence_embedding_dimension(self):
+            return 2
+
+        def encode(self, texts, show_progress_bar):
+            return [[text.count("a"), text.count("b")] for text in texts]
+
+    module = types.SimpleNamespace(SentenceTransformer=Letters)
+    monkeypatch.setitem(sys.modules, "sentence_transformers", module)
+    _sentence_model.cache_clear()
+    embedding = load("embedding", "sentence_transformers")(model="letters")
+    assert isinstance(embedding, SentenceTransformers) and embedding.size == 2
+    assert embedding.embed(["aab", ""]) == pytest.approx(
+        np.array([[2 / 5**0.5, 1 / 5**0.5], [0, 0]])
+    )
+    held = Streams(1, embedding, 4)
+    length = held.remember(0, Remember(0, (Entry("saw", "bbb"), Entry("saw", "aaa"))))
+    found = held.search([(0, Recall(("a",), length, 1, 1))])
+    assert [row.entry.text for row in found[0][0]] == ["aaa"]
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    _sentence_model.cache_clear()
+    with pytest.raises(ModuleNotFoundError, match=r"pip install sentence-transformers.*hashing"):
+        embedding.embed(["a"])
