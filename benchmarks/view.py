@@ -28,7 +28,7 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.whic
 ARGUMENTS = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
 SETS = (
     f"groups.citizens.count={AGENTS - 10}", "groups.citizens.policy.every=1", "steps=30",
-    "surveys={}", "interventions={}", "backend=mock",
+    "surveys.panel=null", "interventions.rumour=null", "backend=mock",
 )  # fmt: skip
 COUNT = """async (seconds) => {
   const gaps = [];
@@ -85,9 +85,8 @@ def main():
                 page, seconds = loaded(browser, app.viewer.url)
                 times.append(seconds)
                 page.close()
-            print(
-                f"load: median {statistics.median(times):.2f} s of {ROUNDS}, worst {max(times):.2f} s"
-            )
+            middle = statistics.median(times)
+            print(f"load: median {middle:.2f} s of {ROUNDS}, worst {max(times):.2f} s")
             page, _ = loaded(browser, app.viewer.url)
             page.keyboard.press("g")
             page.keyboard.press("Space")

@@ -29,6 +29,7 @@ interface Shown {
   x: number[];
 }
 
+const MOST_PARTS = 6;
 const WIDTH = 262;
 const HEIGHT = 118;
 
@@ -188,7 +189,16 @@ function makeCards(): Card[] {
   const seen = new Set<string>();
   const ordered = [...names.filter((name) => !ends.includes(name)), ...ends];
   for (const name of ordered) {
-    if (name.includes("types/") || /\[\d+\]$/.test(name) || seen.has(base(name))) continue;
+    if (name.includes("types/") || seen.has(base(name))) continue;
+    const part = /^(.+)\[(\d+)\]$/.exec(name);
+    if (part) {
+      const columns = ordered.filter((one) => one.startsWith(`${part[1]}[`));
+      if (seen.has(base(part[1]!)) || columns.length > MOST_PARTS) continue;
+      seen.add(base(part[1]!));
+      const lines = columns.map((one, index) => ({ label: columns.length > 1 ? String(index) : base(one), band: series[one]!, colour: () => (columns.length > 1 ? colourOf(index) : variable("accent")) }));
+      cards.push({ title: plain(base(part[1]!)), lines, ends: ends.includes(name) });
+      continue;
+    }
     const band = series[name]!;
     const values = band.mean.filter((value): value is number => value !== null);
     if (values.length < 2) continue;

@@ -125,20 +125,17 @@ class Store {
   holders(): Map<number, number> {
     const snapshot = this.snapshot;
     const held = new Map<number, number>();
-    if (snapshot?.uid) {
-      snapshot.uid.forEach((uid, slot) => {
-        if (!snapshot.alive || snapshot.alive[slot]) held.set(slot, uid);
-      });
-      return held;
-    }
-    const born = [...this.people.values()].filter((one) => compare(one.born, this.clock) <= 0);
-    if (born.length) {
-      for (const one of born) {
-        if (!one.died || compare(one.died, this.clock) > 0) held.set(one.slot, one.uid);
+    if (snapshot) {
+      for (let slot = 0; slot < this.numSlots; slot++) {
+        if (!snapshot.alive || snapshot.alive[slot]) held.set(slot, snapshot.uid ? snapshot.uid[slot]! : slot);
       }
       return held;
     }
     for (let slot = 0; slot < this.numSlots; slot++) held.set(slot, slot);
+    for (const one of this.people.values()) {
+      if (compare(one.born, this.clock) > 0) continue;
+      if (!one.died || compare(one.died, this.clock) > 0) held.set(one.slot, one.uid);
+    }
     return held;
   }
 
