@@ -115,9 +115,11 @@ export class World {
 
   private drawPlaces(pen: CanvasRenderingContext2D, width: number, height: number): void {
     pen.clearRect(0, 0, width, height);
-    const at = store.snapshot?.at ?? [];
-    const doing = store.snapshot?.doing ?? [];
-    const things = store.snapshot?.things ?? [];
+    // Before the first step nobody has been placed yet: the next snapshot shows where they begin.
+    const placed = store.snapshot?.at ? store.snapshot : store.snapshots.find((item) => item.at);
+    const at = placed?.at ?? [];
+    const doing = placed?.doing ?? [];
+    const things = placed?.things ?? [];
     const used = store.places!.map((name, index) => ({ name, index }));
     const boxes = tiled(used.length, width, height);
     const of = categoryOf(this.by);
