@@ -259,3 +259,32 @@ def test_a_run_of_arrays_alone_is_as_durable(tmp_path):
         finish(tmp_path, folder, straight, {})
     replayed = society(tmp_path, "replay", folder, SOCIETY_TEST_OFFLINE="1")
     assert without_times(replayed.summary) == without_times(straight.summary)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_run_that_learns_is_as_durable(tmp_path):
+    """Networks, optimisers and half-made trajectories: killed between and within updates."""
+    learner = "{use: ippo, rollout: 8, epochs: 2, minibatches: 2, lr: 0.01}"
+    scenario = (
+        *("ippo_pd", "--set", "steps=60", "--set", "num_envs=2", "--set", "seeds=2"),
+        *("--set", "groups.players.policy={use: gru, width: 4, sees: [own_last, other_last]}"),
+        *("--set", f"groups.players.learner={learner}"),
+    )
+    straight = society(tmp_path, "run", *scenario, "--out", tmp_path / "straight")
+    assert straight.code == 0, straight.errors
+    out = tmp_path / "killed"
+    points = ["checkpoint.after_rename:1", "checkpoint.half_written:2", "journal.after_commit:2"]
+    killed = society(tmp_path, "run", *scenario, "--out", out, kill_at=points[0])
+    folder = only_folder(out)
+    for point in points[1:]:
+        assert killed.code == -signal.SIGKILL, killed.errors
+        assert not (folder / "policies").exists() or not list((folder / "policies").iterdir())
+        killed = society(tmp_path, "resume", folder, kill_at=point)
+    assert killed.code == -signal.SIGKILL, killed.errors
+    finish(tmp_path, folder, straight, {})
+    weights = {
+        path.name: path.read_bytes()
+        for path in (Path(straight.summary["run_dir"]) / "policies").iterdir()
+    }
+    assert weights == {path.name: path.read_bytes() for path in (folder / "policies").iterdir()}
