@@ -271,22 +271,28 @@ def test_play_in_rock_paper_scissors_comes_to_its_equilibrium(learner, write):
 
 @pytest.mark.slow
 def test_ppo_balances_a_pole(write):
-    """The target of CartPole-v1: 475 of 500 on average."""
+    """CartPole-v1 counts as solved at 475 of 500.
+
+    Settings and 100,000 steps as tuned by Raffin (2020), RL Baselines3 Zoo, ppo.yml, except that
+    the clipping range is not annealed.
+    """
     text = """
 world: cartpole
 groups:
   a:
     policy: {use: mlp}
-    learner: {use: ippo, lr: 0.002, rollout: 32, anneal: 100}
-num_envs: 16
+    learner:
+      {use: ippo, lr: 0.001, anneal: 390, rollout: 32, epochs: 20, minibatches: 1, discount: 0.98,
+       trace: 0.8, entropy: 0.0}
+num_envs: 8
 steps: 100000
 """
-    returns = lesson(write, text, 100).metrics["a"]["episode_return"][:, 0]
-    assert returns[0] < 60
     simulation = build(load_scenario(write(text)))
-    carries = learn_for(simulation, 100).carries
-    assert float(np.mean(returns[-5:])) > 200
-    assert evaluate(simulation, carries) >= 475
+    learned = learn_for(simulation, 390)
+    returns = learned.metrics["a"]["episode_return"][:, 0]
+    assert returns[0] < 60
+    assert float(np.mean(returns[-20:])) > 200, "while it still explores"
+    assert evaluate(simulation, learned.carries) >= 475
 
 
 def evaluate(simulation, carries, episodes=20):
