@@ -79,3 +79,13 @@ def test_requirements_pin_every_package_by_hash_and_name_no_index():
         assert not [line for line in lines if line.startswith("-") or "://" in line], path
         pinned = [number for number, line in enumerate(lines) if "==" in line.split(" ")[0]]
         assert pinned and all("--hash=sha256:" in lines[number + 1] for number in pinned), path
+
+
+def test_every_test_listed_as_slow_exists():
+    listed = (ROOT / "tests" / "slow.txt").read_text(encoding="utf-8").splitlines()
+    for node in listed:
+        if node.startswith("#"):
+            continue
+        path, _, name = node.partition("::")
+        source = (ROOT / path).read_text(encoding="utf-8")
+        assert f"def {name.partition('[')[0]}(" in source, f"tests/slow.txt: there is no {node}"
