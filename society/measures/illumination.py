@@ -97,7 +97,7 @@ class Illumination(Measure):
         acts, turn, held = moment.action, moment.transition, moment.observation.alive
         parts = [DESCRIPTORS[name] for name in self.descriptors]
         did = [rule(acts[:, columns]).astype(jnp.float32).mean(1) for columns, rule in parts]
-        parents = turn.parents
+        parents = jnp.asarray(turn.parents)  # a world with births always says whose they are
         bore = jnp.zeros(held.shape[0] + 1, jnp.float32)
         bore = bore.at[jnp.where(parents >= 0, parents, held.shape[0])].add(1.0)[:-1]
         worth = {"age": held.astype(jnp.float32), "children": bore, "reward": turn.reward}

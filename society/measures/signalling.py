@@ -108,7 +108,7 @@ class PositiveSignalling(OfWords):
         return acc
 
     def finish(self, acc: Any, record: Record) -> dict[str, Any]:
-        """Informations in nats."""
+        """Mutual information and entropies in nats."""
         joint = np.asarray(acc["joint"], np.float64)
         total = joint.sum()
         found = {

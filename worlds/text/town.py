@@ -139,7 +139,7 @@ class Town(HostWorld[dict[str, Any]]):
         self, key: Array, state: dict[str, Any], action: Sequence[str]
     ) -> tuple[dict[str, Any], Transition]:
         """Take decisions up in slot order, then let the clock run."""
-        after = _copied(state) | {"ended": []}
+        after: dict[str, Any] = _copied(state) | {"ended": []}
         due = [slot for slot in range(self.num_slots) if self._due(state, slot)]
         for slot in due:
             after["stirred"][slot] = False
