@@ -24,8 +24,13 @@ DOCS_STAMP := $(VENV)/.installed-docs
 VLLM := .venv-vllm
 VLLM_STAMP := $(VLLM)/.installed
 
+# skrl, and what it needs, are for one example only.
+EXAMPLES := .venv-examples
+EXAMPLES_STAMP := $(EXAMPLES)/.installed
+
 .DEFAULT_GOAL := help
-.PHONY: help demo install test test-all test-vllm test-view view lint format bench docs gallery lock wheel clean
+.PHONY: help demo install test test-all test-vllm test-examples lint format bench experiments docs
+.PHONY: gallery test-view view lock wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +51,10 @@ test-all: lint ## Lint, then all tests that need neither a server nor the networ
 
 test-vllm: $(VLLM_STAMP) ## Tests with a real vLLM server on loopback (CPU; builds .venv-vllm)
 	$(VLLM)/bin/python -m pytest -m vllm -s -W default --timeout 2400 tests/llm_agents/test_*_live.py
+
+test-examples: $(EXAMPLES_STAMP) ## A learner of somebody else's in our worlds (builds .venv-examples)
+	$(EXAMPLES)/bin/python -m pytest -o addopts= -p no:cacheprovider -q \
+		tests/examples/test_third_party_learner.py
 
 test-view: $(TEST_STAMP) ## Tests of the viewer in a real Chromium (installs playwright and, as root, Chromium)
 	$(PIP) install --quiet playwright
@@ -69,9 +78,12 @@ format: $(TEST_STAMP) ## Rewrite the code in the house format
 	$(BIN)/ruff check --fix --exit-zero
 	$(BIN)/ruff format
 
-bench: $(TEST_STAMP) ## Run every script in benchmarks/
-	@for script in $$(find benchmarks -name '[!_]*.py' | sort); do \
+bench: $(TEST_STAMP) ## Run every script in benchmarks/ but the experiments
+	@for script in $$(find benchmarks -name '[!_]*.py' ! -name 'experiments_*' | sort); do \
 		echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+experiments: $(TEST_STAMP) ## Experiments of many hours: what culture adds to one lifetime, what evolves
+	@for script in benchmarks/experiments_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 docs: $(DOCS_STAMP) ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
@@ -86,7 +98,7 @@ lock: ## Choose versions anew and write requirements/*.txt (needs uv)
 	requirements/lock.sh
 
 clean: ## Remove the environment, caches and build outputs; runs/ stays
-	rm -rf $(VENV) $(VLLM) .cache .pytest_cache .ruff_cache .hypothesis build dist site
+	rm -rf $(VENV) $(VLLM) $(EXAMPLES) .cache .pytest_cache .ruff_cache .hypothesis build dist site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -108,6 +120,14 @@ $(VLLM_STAMP): requirements/vllm.txt pyproject.toml
 	$(VLLM)/bin/python -m pip --disable-pip-version-check install --quiet --no-compile \
 		--no-deps --require-hashes -r requirements/vllm.txt
 	$(VLLM)/bin/python -m pip --disable-pip-version-check install --quiet --no-compile \
+		--no-deps --no-build-isolation -e .
+	@touch $@
+
+$(EXAMPLES_STAMP): requirements/examples.txt pyproject.toml
+	$(PYTHON) -m venv $(EXAMPLES)
+	$(EXAMPLES)/bin/python -m pip --disable-pip-version-check install --quiet --no-compile \
+		--require-hashes -r requirements/examples.txt
+	$(EXAMPLES)/bin/python -m pip --disable-pip-version-check install --quiet --no-compile \
 		--no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -25,3 +25,7 @@ uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_
   --no-emit-package torchvision --no-emit-package torchaudio \
   --no-emit-package torchcodec --no-emit-package triton \
   pyproject.toml requirements/build.in requirements/vllm.in --extra dev -o requirements/vllm.txt
+
+# The learner of somebody else's in examples/.
+lock pyproject.toml requirements/build.in requirements/examples.in \
+  -c requirements/test.txt -o requirements/examples.txt
