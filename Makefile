@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Most modules are never imported; compiling all of them takes longer than the rest of an install.
 INSTALL := $(PIP) install --quiet --no-compile
+# The requirement files are complete, so nothing is left to resolve.
+PINNED := --no-deps --require-hashes
 
 # Compiled kernels are kept between runs.
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
@@ -105,12 +107,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(RUN_STAMP): requirements/run.txt pyproject.toml | $(BIN)/python
-	$(INSTALL) --require-hashes -r requirements/run.txt
+	$(INSTALL) $(PINNED) -r requirements/run.txt
 	$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(TEST_STAMP): requirements/test.txt pyproject.toml | $(BIN)/python
-	$(INSTALL) --require-hashes -r requirements/test.txt
+	$(INSTALL) $(PINNED) -r requirements/test.txt
 	$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@ $(RUN_STAMP)
 
