@@ -129,8 +129,10 @@ def tournaments(rounds, copies_list):
                 key, jnp.float32(NOISE), turns=TURNS, copies=c
             ),
             "world and policies": contract(copies),
-            "loop, default measures": loop(copies, "[tournament]"),
-            "loop, all measures": loop(copies, "[tournament, reciprocity, efficiency]"),
+            "loop, counting what the kernel counts": loop(copies, "[tournament]"),
+            "loop, measures of the shipped scenario": loop(
+                copies, "[tournament, reciprocity, efficiency]"
+            ),
         }
         timed = race(contestants, rounds)
         bare = timed["bare kernel"]
