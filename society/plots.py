@@ -94,7 +94,7 @@ def courses(
     values = [v for line in lines for part in line[2:] if part is not None for v in part]
     values += [value for _, value in theory]
     labelled = len(lines) > 1
-    frame = _Frame(
+    frame = Frame(
         width, height, (52, 92 if labelled else 16, 30, 40), [x for line in lines for x in line.x],
         values,
     )  # fmt: skip
@@ -113,7 +113,7 @@ def courses(
     if labelled:
         ends = _apart([(frame.y(line.mean[-1]), i) for i, line in enumerate(lines)], 14)
         for place, index in ends:
-            name = _cut(lines[index].name, 15)
+            name = cut(lines[index].name, 15)
             x = width - 86
             parts.append(
                 f'<text x="{x}" y="{place + 4:.1f}" class="f{index % len(PALETTE)}">{name}</text>'
@@ -122,7 +122,7 @@ def courses(
         y = frame.y(value)
         parts.append(f'<path class="theory" d="M{frame.left} {y:.1f}H{frame.right}"/>')
         parts.append(f'<text x="{frame.left + 6}" y="{y - 5:.1f}">{escape(label)}</text>')
-    return _svg(width, height, title, parts)
+    return svg(width, height, title, parts)
 
 
 def shares(
@@ -136,7 +136,7 @@ def shares(
     height: int = 240,
 ) -> str:
     """Draw how shares change, stacked; ``table`` holds a row of shares for every x."""
-    frame = _Frame(width, height, (52, 120, 30, 40), x, [0.0, 1.0], tight=True)
+    frame = Frame(width, height, (52, 120, 30, 40), x, [0.0, 1.0], tight=True)
     parts = [*frame.axes(x_label)]
     below = [0.0] * len(x)
     middles = []
@@ -151,12 +151,12 @@ def shares(
             middles.append((frame.y((above[-1] + below[-1]) / 2), index))
         below = above
     for place, index in _apart(middles, 14):
-        label = f"{_cut(names[index], 13)} {table[-1][index]:.0%}"
+        label = f"{cut(names[index], 13)} {table[-1][index]:.0%}"
         x_end = width - 114
         parts.append(
             f'<text x="{x_end}" y="{place + 4:.1f}" class="f{index % len(PALETTE)}">{label}</text>'
         )
-    return _svg(width, height, title, parts)
+    return svg(width, height, title, parts)
 
 
 def rows(entries: Sequence[Row], *, title: str, width: int = 720, x_label: str = "") -> str:
@@ -165,12 +165,12 @@ def rows(entries: Sequence[Row], *, title: str, width: int = 720, x_label: str =
     values = [v for row in entries for v in (row.value, *(row.ends or ()), *row.points)]
     values += [v for row in entries for v in row.theory]
     margin = min(300, 24 + 7 * max((len(row.label) for row in entries), default=0))
-    frame = _Frame(width, height, (margin, 70, 8, 34), values, [0, 1], flat=True)
+    frame = Frame(width, height, (margin, 70, 8, 34), values, [0, 1], flat=True)
     parts = [*frame.axes(x_label)]
     for index, row in enumerate(entries):
         y = 8 + 26 * index + 13
         parts.append(
-            f'<text x="{margin - 12}" y="{y + 4}" text-anchor="end">{_cut(row.label, 40)}</text>'
+            f'<text x="{margin - 12}" y="{y + 4}" text-anchor="end">{cut(row.label, 40)}</text>'
         )
         for value in row.points:
             x = frame.x(value)
@@ -192,7 +192,7 @@ def rows(entries: Sequence[Row], *, title: str, width: int = 720, x_label: str =
         parts.append(
             f'<text class="strong" x="{width - 62}" y="{y + 4}">{number(row.value)}</text>'
         )
-    return _svg(width, height, title, parts)
+    return svg(width, height, title, parts)
 
 
 def bars(entries: Sequence[tuple[str, float]], *, title: str, width: int = 460) -> str:
@@ -203,14 +203,14 @@ def bars(entries: Sequence[tuple[str, float]], *, title: str, width: int = 460) 
     for index, (name, share) in enumerate(entries):
         y = 18 + 40 * index
         length = max(0.0, min(1.0, share)) * room
-        parts.append(f'<text x="2" y="{y}">{_cut(name, 44)}</text>')
+        parts.append(f'<text x="2" y="{y}">{cut(name, 44)}</text>')
         parts.append(
             f'<rect class="f6" opacity="0.15" rx="3" x="2" y="{y + 6}" width="{room}" '
             f'height="9"/><rect class="f{index % len(PALETTE)}" rx="3" x="2" y="{y + 6}" '
             f'width="{length:.1f}" height="9"/>'
             f'<text class="strong" x="{room + 14}" y="{y + 15}">{share:.0%}</text>'
         )
-    return _svg(width, height, title, parts)
+    return svg(width, height, title, parts)
 
 
 def graph(
@@ -241,7 +241,7 @@ def graph(
             f'<circle class="f{groups[index] % len(PALETTE)} halo" stroke-width="0.7" '
             f'r="{size:.1f}" cx="{x:.1f}" cy="{y:.1f}"/>'
         )
-    return _svg(width, height, title, parts)
+    return svg(width, height, title, parts)
 
 
 def descent(
@@ -258,7 +258,7 @@ def descent(
     """
     last = max((generation for generation, _, _ in born), default=0)
     slots = max((slot for _, slot, _ in born), default=0) + 1
-    frame = _Frame(width, height, (52, 16, 14, 38), [0, max(last, 1)], [0, slots], tight=True)
+    frame = Frame(width, height, (52, 16, 14, 38), [0, max(last, 1)], [0, slots], tight=True)
     parent = {(g, s): p for g, s, p in born}
     kept = _ancestors(parent, last)
     pale, strong = [], []
@@ -273,7 +273,7 @@ def descent(
     parts = [*frame.axes("generation", values=False)]
     parts.append(f'<path class="tie" fill="none" opacity="0.35" d="{"".join(pale)}"/>')
     parts.append(f'<path class="s0" fill="none" stroke-width="1.6" d="{"".join(strong)}"/>')
-    return _svg(width, height, title, parts)
+    return svg(width, height, title, parts)
 
 
 def _ancestors(parent: Mapping[tuple[int, int], int], last: int) -> set[tuple[int, int]]:
@@ -288,7 +288,7 @@ def _ancestors(parent: Mapping[tuple[int, int], int], last: int) -> set[tuple[in
     return kept
 
 
-class _Frame:
+class Frame:
     """Axes: from values to places on the canvas."""
 
     def __init__(
@@ -396,12 +396,12 @@ def _apart(places: Sequence[tuple[float, int]], least: float) -> list[tuple[floa
     return [(place - over / 2, index) for place, index in found]
 
 
-def _cut(text: str, most: int) -> str:
+def cut(text: str, most: int) -> str:
     text = text.replace("_", " ")
     return escape(text if len(text) <= most else text[: most - 1] + "…")
 
 
-def _svg(width: int, height: int, title: str, parts: Sequence[str]) -> str:
+def svg(width: int, height: int, title: str, parts: Sequence[str]) -> str:
     label = escape(title, {'"': "&quot;"})
     return (
         f'<svg class="plot" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '

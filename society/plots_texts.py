@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from society.measures.text_phylogeny import Branch
-from society.plots import PALETTE, _cut, _Frame, _svg, number
+from society.plots import PALETTE, Frame, cut, number, svg
 
 __all__ = ["Points", "heatmap", "scatter", "tree"]
 
@@ -32,7 +32,7 @@ def heatmap(
             shade = 0.06 + 0.94 * (value - low) / reach
             x, y = left + j * step_x, top + i * step_y
             size = f'width="{step_x + 0.3:.1f}" height="{step_y + 0.3:.1f}"'
-            told = f"{_cut(labels[i], 20)}, {_cut(labels[j], 20)}: {number(value)}"
+            told = f"{cut(labels[i], 20)}, {cut(labels[j], 20)}: {number(value)}"
             parts.append(
                 f'<rect class="f0" opacity="{shade:.3f}" x="{x:.1f}" y="{y:.1f}" {size}>'
                 f"<title>{told}</title></rect>"
@@ -40,7 +40,7 @@ def heatmap(
     shown = range(0, len(labels), max(1, -(-len(labels) // 10)))
     for index in shown:
         x, y = left + (index + 0.5) * step_x, top + (index + 0.5) * step_y + 4
-        name = _cut(labels[index], 6)
+        name = cut(labels[index], 6)
         parts.append(f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{name}</text>')
         parts.append(f'<text x="{left - 6}" y="{y:.1f}" text-anchor="end">{name}</text>')
     middle = (left + right) / 2
@@ -51,7 +51,7 @@ def heatmap(
             f'<rect class="f0" opacity="{shade}" x="{right + 12}" y="{place}" width="14" '
             f'height="14"/><text x="{right + 31}" y="{place + 11}">{number(value)}</text>'
         )
-    return _svg(width, height, title, parts)
+    return svg(width, height, title, parts)
 
 
 class Points(NamedTuple):
@@ -74,7 +74,7 @@ def scatter(
     """Draw points, and lines ``name, intercept, slope`` across them."""
     xs = [float(value) for one in points for value in one.x] or [0.0, 1.0]
     ys = [float(value) for one in points for value in one.y] or [0.0, 1.0]
-    frame = _Frame(width, height, (52, 92, 24, 40), xs, ys)
+    frame = Frame(width, height, (52, 92, 24, 40), xs, ys)
     parts = [*frame.axes(x_label)]
     ends = min(xs), max(xs)
     for name, intercept, slope in lines:
@@ -88,7 +88,7 @@ def scatter(
         parts.append(f'<path class="theory" fill="none" d="M{path}"/>')
         x, y = there[-1]
         parts.append(
-            f'<text x="{frame.x(x) + 6:.1f}" y="{frame.y(y) + 4:.1f}">{_cut(name, 14)}</text>'
+            f'<text x="{frame.x(x) + 6:.1f}" y="{frame.y(y) + 4:.1f}">{cut(name, 14)}</text>'
         )
     for one in points:
         parts += [
@@ -96,7 +96,7 @@ def scatter(
             f'cx="{frame.x(float(x)):.1f}" cy="{frame.y(float(y)):.1f}"/>'
             for x, y in zip(one.x, one.y, strict=True)
         ]
-    return _svg(width, height, title, parts)
+    return svg(width, height, title, parts)
 
 
 def _within(
@@ -153,5 +153,5 @@ def tree(
         x, y = spot[leaf]
         colour = groups[leaf] % len(PALETTE)
         parts.append(f'<circle class="f{colour}" r="3.5" cx="{x:.1f}" cy="{y:.1f}"/>')
-        parts.append(f'<text x="{x + 8:.1f}" y="{y + 4:.1f}">{_cut(names[leaf], 14)}</text>')
-    return _svg(width, height, title, parts)
+        parts.append(f'<text x="{x + 8:.1f}" y="{y + 4:.1f}">{cut(names[leaf], 14)}</text>')
+    return svg(width, height, title, parts)

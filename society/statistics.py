@@ -21,6 +21,7 @@ import numpy as np
 __all__ = [
     "FEW_RUNS",
     "Strata",
+    "band",
     "bootstrap_interval",
     "cliffs_delta",
     "contrast",
@@ -431,3 +432,30 @@ def _column(values: Sequence[float] | np.ndarray) -> np.ndarray:
     if not column.size:
         raise ValueError("a comparison needs at least one run on each side")
     return column
+
+
+def band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and ends of the 95 % interval of Student's t at every point of a course.
+
+    Args:
+      values: [runs, points]; what is not finite is left out, at each point by itself.
+
+    Returns:
+      mean, low and high, [points] each; NaN where no run has a value. Below ``FEW_RUNS`` runs,
+      low and high are the least and the largest value.
+    """
+    from scipy import special
+
+    count = np.isfinite(values).sum(0)
+    known = count > 0
+    mean, low, high = (np.full(values.shape[1], np.nan) for _ in range(3))
+    values, count = values[:, known], count[known]
+    mean[known] = middle = np.nanmean(values, axis=0)
+    if len(values) < FEW_RUNS:
+        low[known], high[known] = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+    else:
+        freedom = np.maximum(count - 1, 1)
+        spread = np.sqrt(np.nansum((values - middle) ** 2, axis=0) / freedom)
+        half = special.stdtrit(freedom, 0.975) * spread / np.sqrt(count)
+        low[known], high[known] = middle - half, middle + half
+    return mean, low, high

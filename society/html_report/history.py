@@ -10,7 +10,7 @@ import numpy as np
 
 from society.journal import Journal, JournalError
 from society.plots import Course
-from society.statistics import FEW_RUNS
+from society.statistics import FEW_RUNS, band
 
 __all__ = ["Excerpt", "Said", "course_of", "excerpt"]
 
@@ -147,8 +147,6 @@ def _columns(names: Sequence[str], values: np.ndarray, wanted: str) -> dict[str,
 
 def course_of(name: str, parts: list[tuple[np.ndarray, np.ndarray]]) -> Course | None:
     """Mean over runs, with the 95 % interval of Student's t; the range where runs are few."""
-    from scipy import special
-
     length = min(len(x) for x, _ in parts)
     x = parts[0][0][:length]
     values = np.stack([v[:length] for _, v in parts]).astype(np.float64)
@@ -156,16 +154,10 @@ def course_of(name: str, parts: list[tuple[np.ndarray, np.ndarray]]) -> Course |
     if kept.sum() < 2:
         return None
     x, values = x[kept], values[:, kept]
-    count = np.isfinite(values).sum(0)
-    mean = np.nanmean(values, axis=0)
+    mean, low, high = band(values)
     if len(parts) < 2:
         return Course(name, x.tolist(), mean.tolist())
-    if len(parts) < FEW_RUNS:
-        ends = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
-        return Course(name, x.tolist(), mean.tolist(), ends[0].tolist(), ends[1].tolist())
-    spread = np.sqrt(np.nansum((values - mean) ** 2, axis=0) / np.maximum(count - 1, 1))
-    half = special.stdtrit(np.maximum(count - 1, 1), 0.975) * spread / np.sqrt(count)
-    return Course(name, x.tolist(), mean.tolist(), (mean - half).tolist(), (mean + half).tolist())
+    return Course(name, x.tolist(), mean.tolist(), low.tolist(), high.tolist())
 
 
 def _shares(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[list[float], list[list[float]]]:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from society.processes import end
 from society.study.plan import Job
 
 __all__ = ["EXECUTORS", "ExecutorError", "Settings", "usable_cores"]
@@ -158,13 +159,7 @@ class _Worker:
     def stop(self) -> None:
         """End the process; what it was at stays in its journal."""
         self._stopped = True
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(5)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        end(self._process)
         self._close()
 
     def _close(self) -> None:

@@ -16,19 +16,13 @@ import numpy as np
 
 from society.journal import Journal, JournalError
 from society.recorder import RunFolder
-from society.statistics import FEW_RUNS
+from society.statistics import band
 
 __all__ = ["MOST_ROWS", "RunSource"]
 
 MOST_ROWS = 2000
 MOST_MOMENTS = 20_000
 MOST_POINTS = 3000
-# Student's t at 0.975 for 1, 2, ... degrees of freedom.
-_T975 = (
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
-    2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
-    2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
-)  # fmt: skip
 
 
 class RunSource:
@@ -224,21 +218,10 @@ def _thinned(clock: np.ndarray) -> np.ndarray:
 
 def _band(values: np.ndarray) -> dict[str, Any]:
     """Mean of [R, T] over replicates, with an interval where there are several."""
-    count = np.isfinite(values).sum(0)
-    known = count > 0
-    mean = np.full(values.shape[1], np.nan)
-    mean[known] = np.nanmean(values[:, known], axis=0)
+    mean, low, high = band(values)
     found = {"mean": _plain(mean)}
     if len(values) < 2:
         return found
-    low, high = mean.copy(), mean.copy()
-    if len(values) < FEW_RUNS:
-        low[known] = np.nanmin(values[:, known], axis=0)
-        high[known] = np.nanmax(values[:, known], axis=0)
-    else:
-        spread = np.sqrt(np.nansum((values - mean) ** 2, axis=0) / np.maximum(count - 1, 1))
-        half = _T975[min(len(values) - 2, len(_T975) - 1)] * spread / np.sqrt(np.maximum(count, 1))
-        low, high = mean - half, mean + half
     return {**found, "low": _plain(low), "high": _plain(high)}
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from society.processes import end
 from society.view.film_store import FilmStore
 from society.view.server import Answer, BadRequest
 
@@ -95,13 +96,7 @@ class Films:
         )  # fmt: skip
 
     def _stop(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(5)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        end(self._process)
 
 
 class Interviews:
@@ -120,10 +115,7 @@ class Interviews:
     def close(self) -> None:
         """End what is being asked."""
         self._closed = True
-        process = self._process
-        if process is not None and process.poll() is None:
-            process.terminate()
-            process.wait()
+        end(self._process)
 
     def ask(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Put a question in line; returns at once.

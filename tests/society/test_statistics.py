@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from society.statistics import (
+    band,
     bootstrap_interval,
     cliffs_delta,
     contrast,
@@ -200,3 +201,21 @@ def test_intervals_hold_the_truth_in_93_to_97_of_100_studies(runs):
             low, high = bootstrap_interval([first[: runs // 2], second], seed=trial)
             hits["strata"] += low <= truth <= high
         assert all(930 <= count <= 970 for count in hits.values()), (name, hits)
+
+
+def test_a_band_is_students_interval_of_the_runs_that_have_a_value():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(8, 3))
+    values[:3, 1] = np.nan
+    values[:, 2] = np.nan
+    mean, low, high = band(values)
+    for point, runs in ((0, values[:, 0]), (1, values[3:, 1])):
+        ends = stats.t.interval(0.95, len(runs) - 1, runs.mean(), stats.sem(runs))
+        assert (low[point], high[point]) == pytest.approx(ends)
+        assert mean[point] == pytest.approx(runs.mean())
+    assert np.isnan([mean[2], low[2], high[2]]).all()
+
+
+def test_a_band_of_few_runs_is_their_range():
+    mean, low, high = band(np.array([[1.0, 4.0], [3.0, np.nan]]))
+    assert (mean.tolist(), low.tolist(), high.tolist()) == ([2.0, 4.0], [1.0, 4.0], [3.0, 4.0])
