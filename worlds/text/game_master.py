@@ -16,7 +16,6 @@ from worlds.types import Array, Message, Observation, Seat, Transition
 
 __all__ = ["GameMaster"]
 
-_MOST_SAID = 300
 _RECENT = 8
 _OUTCOMES = ("succeeds", "fails")
 
@@ -40,7 +39,6 @@ class GameMaster(HostWorld[dict[str, Any]]):
 
     asks: ClassVar[bool] = True
     fitness: ClassVar[str] = "score"
-    most_chars: ClassVar[int] = _MOST_SAID
 
     premise: str = doc_field("A village by a lake.", "where and when this is")
     laws: tuple[str, ...] = doc_field(
@@ -172,7 +170,7 @@ class GameMaster(HostWorld[dict[str, Any]]):
 
     def read(self, text: str, state: dict[str, Any], slot: int) -> str:
         """Any sentence; nothing at all is waiting."""
-        return " ".join(text.split())[:_MOST_SAID] or "wait"
+        return " ".join(text.split())[: self.most_chars] or "wait"
 
     def happenings(
         self, before: dict[str, Any], action: Sequence[str], after: dict[str, Any]
@@ -198,7 +196,7 @@ class GameMaster(HostWorld[dict[str, Any]]):
         }
         left = []
         for slot in range(self.num_slots):
-            attempt = " ".join(str(action[slot]).split())[:_MOST_SAID]
+            attempt = " ".join(str(action[slot]).split())[: self.most_chars]
             if not self._plain(after, slot, attempt):
                 left.append((slot, attempt))
         return after, left
@@ -263,7 +261,7 @@ class GameMaster(HostWorld[dict[str, Any]]):
             thing = next((t for t in within if set(tokens(t)) <= set(tokens(attempt))), None)
             if thing is not None:
                 state["where"][thing] = name
-        seen = " ".join(words.split())[:_MOST_SAID]
+        seen = " ".join(words.split())[: self.most_chars]
         self._note(state, scene, slot, f"tries: {attempt} It {verdict}. {seen}".strip())
 
     # ---- bookkeeping --------------------------------------------------------------------

@@ -14,7 +14,6 @@ from worlds.types import Array, Message, Observation, ParseError, Seat, Transiti
 
 __all__ = ["HiddenRoles"]
 
-_MOST_SAID = 300
 _MOST_PLAYERS = 32
 
 
@@ -39,7 +38,6 @@ class HiddenRoles(HostWorld[dict[str, Any]]):
     """
 
     fitness: ClassVar[str] = "score"
-    most_chars: ClassVar[int] = _MOST_SAID
 
     wolves: int = doc_field(1, "wolves among the players", ge=1)
     talks: int = doc_field(2, "rounds of talk a day", ge=0)
@@ -106,7 +104,7 @@ class HiddenRoles(HostWorld[dict[str, Any]]):
         if not self._playing(state):
             return state, self._moved(state, state)
         after = {**state, "step": state["step"] + 1}
-        chosen = {slot: str(action[slot]).strip()[:_MOST_SAID]
+        chosen = {slot: str(action[slot]).strip()[:self.most_chars]
                   for slot in range(self.num_slots) if self._acts(state, slot)}  # fmt: skip
         phase = self._phase(state)
         if phase == "talk":
@@ -184,7 +182,7 @@ class HiddenRoles(HostWorld[dict[str, Any]]):
             return read_choice(text, self._options(state, slot))
         if not text.strip():
             raise ParseError("the answer is empty; say something")
-        return text.strip()[:_MOST_SAID]
+        return text.strip()[: self.most_chars]
 
     def happenings(
         self, before: dict[str, Any], action: Sequence[str], after: dict[str, Any]

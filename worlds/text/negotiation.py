@@ -15,7 +15,6 @@ from worlds.types import Array, Message, Observation, ParseError, Seat, Transiti
 
 __all__ = ["Negotiation"]
 
-_MOST_SAID = 300
 _WORTH = 10
 
 
@@ -38,7 +37,6 @@ class Negotiation(HostWorld[dict[str, Any]]):
     """
 
     fitness: ClassVar[str] = "score"
-    most_chars: ClassVar[int] = _MOST_SAID
 
     things: tuple[str, ...] = doc_field(("book", "hat", "ball"), "kinds of things, in singular")
     pieces: int = doc_field(6, "things of all kinds together; at least one of each kind", ge=2)
@@ -110,7 +108,7 @@ class Negotiation(HostWorld[dict[str, Any]]):
         if not self._playing(state):
             return state, self._moved(state, state)
         who = self._whose(state)
-        said = str(action[who]).strip()[:_MOST_SAID]
+        said = str(action[who]).strip()[: self.most_chars]
         after = {**state, "step": state["step"] + 1}
         if self._talking(state):
             after["log"] = [*state["log"], [who, "said", said]] if said else state["log"]
@@ -184,7 +182,7 @@ class Negotiation(HostWorld[dict[str, Any]]):
             return read_choice(text, self._options(state))
         if not text.strip():
             raise ParseError("the answer is empty; say something")
-        return text.strip()[:_MOST_SAID]
+        return text.strip()[: self.most_chars]
 
     def happenings(
         self, before: dict[str, Any], action: Sequence[str], after: dict[str, Any]

@@ -15,7 +15,6 @@ from worlds.types import Array, Message, Observation, Seat, Transition
 
 __all__ = ["Rooms"]
 
-_MOST_SAID = 300
 _WIN = 10.0
 
 
@@ -40,7 +39,6 @@ class Rooms(HostWorld[dict[str, Any]]):
     """
 
     fitness: ClassVar[str] = "score"
-    most_chars: ClassVar[int] = _MOST_SAID
     most_options: ClassVar[int] = 48
 
     difficulty: int = doc_field(2, "rooms, locks, boxes and ingredients", ge=1, le=5)
@@ -164,7 +162,7 @@ class Rooms(HostWorld[dict[str, Any]]):
     def read(self, text: str, state: dict[str, Any], slot: int) -> str:
         """One of the possible commands, or say with any words."""
         if text.strip().lower().startswith("say "):
-            return text.strip()[:_MOST_SAID]
+            return text.strip()[: self.most_chars]
         return read_choice(text, self.commands(state, slot))
 
     def happenings(
@@ -225,7 +223,7 @@ class Rooms(HostWorld[dict[str, Any]]):
     def _done(self, state: dict[str, Any], slot: int, command: str) -> tuple[str, float]:
         """Carry out a command on a state of one's own; returns what its player is told, and pay."""
         if command.lower().startswith("say "):
-            return self._said(state, slot, command[4:].strip()[:_MOST_SAID]), 0.0
+            return self._said(state, slot, command[4:].strip()[: self.most_chars]), 0.0
         if command not in self.commands(state, slot):
             return f"You cannot do that now: {command[:60]!r}.", 0.0
         verb, _, rest = command.partition(" ")

@@ -14,7 +14,6 @@ from worlds.types import Array, Message, Observation, ParseError, Seat, Transiti
 
 __all__ = ["TwentyQuestions"]
 
-_MOST_SAID = 300
 _ANSWERS = ("yes", "no", "sometimes", "unknown")
 _SECRETS = (
     "apple", "bicycle", "bridge", "candle", "cat", "clock", "cloud", "drum", "elephant", "fire",
@@ -38,7 +37,6 @@ class TwentyQuestions(HostWorld[dict[str, Any]]):
     """
 
     fitness: ClassVar[str] = "score"
-    most_chars: ClassVar[int] = _MOST_SAID
 
     questions: int = doc_field(20, "questions before the guesser must name it", ge=1)
     secrets: tuple[str, ...] = doc_field(_SECRETS, "what the judge may think of")
@@ -92,7 +90,9 @@ class TwentyQuestions(HostWorld[dict[str, Any]]):
         if state["won"] or state["step"] >= self.horizon:
             return state, self._moved(state, state)
         who = state["step"] % 2
-        words = str(action[who]).strip()[:_MOST_SAID] or ("I pass." if who == 0 else "unknown")
+        words = str(action[who]).strip()[: self.most_chars] or (
+            "I pass." if who == 0 else "unknown"
+        )
         after = {**state, "said": [*state["said"], [who, words]], "step": state["step"] + 1}
         if who == 0 and set(tokens(state["secret"])) <= set(tokens(words)):
             asked = state["step"] // 2 + 1
@@ -145,7 +145,7 @@ class TwentyQuestions(HostWorld[dict[str, Any]]):
         said = " ".join(text.split())
         if not tokens(said):
             raise ParseError("the question is empty; ask something")
-        return said[:_MOST_SAID]
+        return said[: self.most_chars]
 
     def happenings(
         self, before: dict[str, Any], action: Sequence[str], after: dict[str, Any]
