@@ -20,7 +20,7 @@ from society.envs import each_world, many_worlds, refuse_unfit, repeated
 from society.graphs import build_graph, edit
 from society.graphs.attachment import AttachRule
 from society.graphs.rewiring import RewireRule, Situation
-from society.hosted import HostCaption, Hosted, hosted
+from society.hosted import HostCaption, Hosted, has_places, hosted
 from society.interventions import Scheduled, ticks_of
 from society.newborns import check_births, ticks_that_fit
 from society.newcomers import make_attach
@@ -127,7 +127,9 @@ def build(scenario: Scenario) -> Simulation:
         world = culture.lifetime_known(world, plan.ticks_per_generation)
     refuse_unfit(scenario, single)
     with scenario.locating("channels"):
-        channels, mail_channels, talk_turns = channel_plan(scenario.channels, population)
+        channels, mail_channels, talk_turns = channel_plan(
+            scenario.channels, population, places=has_places(world)
+        )
         plan = dataclasses.replace(plan, talk_turns=talk_turns)
     rewiring = make_rewiring(scenario, world)
     interventions = make_interventions(scenario, plan, world, population, mail_channels)

@@ -69,15 +69,10 @@ class Channel(abc.ABC):
 
     def check(self, name: str) -> None:
         """Raise ValueError, saying what is allowed, where the channel makes no sense."""
-        if self.to == "nearby":
-            raise ValueError(
-                f"channel {name!r}: no world of this version says who is near whom; "
-                "use to: neighbours, everyone or addressed"
-            )
         if self.numeric and self.to == "addressed":
             raise ValueError(
                 f"channel {name!r} carries arrays, which are broadcast; only texts are addressed. "
-                "Use to: neighbours, everyone or nearby"
+                "Use to: neighbours or everyone"
             )
 
 
@@ -207,13 +202,14 @@ class Forum(Channel):
 
 
 def channel_plan(
-    specs: Mapping[str, Any], population: Population
+    specs: Mapping[str, Any], population: Population, *, places: bool = False
 ) -> tuple[dict[str, Channel], dict[str, Channel], int]:
     """Sort the channels of a scenario by how they travel.
 
     Args:
       specs: name -> a Channel, or something that ``build()``s one.
       population: for graphs that a channel has for itself (seed 0, all replicates alike).
+      places: whether the world says who is where, for ``to: nearby``.
 
     Returns:
       The numeric channels; those that language agents use (empty without such agents);
@@ -225,6 +221,8 @@ def channel_plan(
     for name, spec in specs.items():
         channel: Channel = spec.build() if hasattr(spec, "build") else spec
         channel.check(name)
+        if channel.to == "nearby":
+            _check_nearby(name, channel, places)
         if isinstance(channel.graph, GraphRule):
             graph = build_graph(channel.graph, population.num_slots, present=population.alive())
             channel = dataclasses.replace(channel, graph=graph)
@@ -234,6 +232,19 @@ def channel_plan(
             mailed[name] = channel
         turns = max(turns, channel.talk_turns)
     return numeric, mailed, turns
+
+
+def _check_nearby(name: str, channel: Channel, places: bool) -> None:
+    """Raise ValueError unless a channel can carry words to those in the same place."""
+    if not places:
+        raise ValueError(
+            f"channel {name!r}: this world does not say who is near whom (rooms and town do); "
+            "use to: neighbours, everyone or addressed"
+        )
+    if not isinstance(channel, TextChannel):
+        raise ValueError(
+            f"channel {name!r}: only texts are heard nearby; use use: text, or to: everyone"
+        )
 
 
 def empty_outbox(channels: Mapping[str, Channel], num: int) -> dict[str, Array]:
@@ -251,7 +262,6 @@ def deliver(
     graph: Graph | None,
     alive: Array,
     key: Array | None,
-    nearby: Graph | None = None,
 ) -> dict[str, Array]:
     """Bring what was said to those who hear it.
 
@@ -261,7 +271,6 @@ def deliver(
       graph: ties of the world; None = everybody hears everybody.
       alive: [N] bool; the dead say nothing.
       key: fresh for this turn; used by ``mode: shuffled`` only.
-      nearby: who is near whom, from worlds with places, for ``to: nearby``.
 
     Returns:
       channel -> [N, ...], and "<channel>/said" for words that fit in a table.
@@ -276,18 +285,14 @@ def deliver(
             said = _shuffle(named(key, name), said, alive)
         if channel.mode == "silent":
             said = cast(Numeric, channel).silence(alive.shape[0])
-        ties = _ties(channel, graph, nearby, alive.shape[0])
+        ties = _ties(channel, graph, alive.shape[0])
         heard = cast(Numeric, channel).receive(said, ties, alive)
         inbox.update({name + part: value for part, value in heard.items()})
     return inbox
 
 
-def _ties(channel: Channel, graph: Graph | None, nearby: Graph | None, num: int) -> Graph:
+def _ties(channel: Channel, graph: Graph | None, num: int) -> Graph:
     """The ties that a channel runs along."""
-    if channel.to == "nearby":
-        if nearby is None:
-            raise ValueError("to: nearby needs a world with places; use to: neighbours")
-        return nearby
     own = channel.graph if channel.graph is not None else graph
     if channel.to == "everyone" or own is None:
         return Graph(num_slots=num, complete=True)

@@ -33,7 +33,16 @@ from worlds.tree import doc_field, provided, pytree
 from worlds.types import Array, Observation, Seat, Transition
 from worlds.world import World
 
-__all__ = ["HostCaption", "HostRow", "HostSide", "Hosted", "events", "hosted", "with_actions"]
+__all__ = [
+    "HostCaption",
+    "HostRow",
+    "HostSide",
+    "Hosted",
+    "events",
+    "has_places",
+    "hosted",
+    "with_actions",
+]
 
 EMBEDDING = 64
 
@@ -169,6 +178,11 @@ def hosted(world: HostWorld, population: Population) -> Hosted:
     return Hosted(world=world, blank=blank, num_slots=world.num_slots, graph=None, present=None)
 
 
+def has_places(world: Any) -> bool:
+    """Whether a world says who is where."""
+    return isinstance(world, Hosted) and type(world.world).scene is not HostWorld.scene
+
+
 class HostSide:
     """The real state of a host world in one replicate.
 
@@ -182,6 +196,7 @@ class HostSide:
         self._population = population
         self._world = world.world
         self._shown: tuple[Any, Observation] | None = None
+        self._found: tuple[Any, tuple[int, ...]] | None = None
 
     def world(self, carry: Carry) -> Any:
         """The host world with its current parameters, as NumPy values."""
@@ -220,6 +235,16 @@ class HostSide:
             world.hint(state, slot),
             partial(_read, world, state, slot),
         )
+
+    def near(self, slot: int) -> list[int]:
+        """The other slots in the same place."""
+        if self._found is None or self._found[0] is not self.state:
+            scene = self._world.scene(self.state)
+            self._found = (self.state, () if scene is None else tuple(map(int, scene.at)))
+        at = self._found[1]
+        if not at or at[slot] < 0:
+            return []
+        return [other for other, place in enumerate(at) if place == at[slot] and other != slot]
 
     def noop(self, slot: int) -> str:
         """What a slot does when nothing is decided."""

@@ -113,13 +113,19 @@ class Mailboxes:
                 ]
         return tuple(found)
 
-    def writable(self, *, talking: bool = False, turn: int = 0) -> tuple[str, ...]:
-        """Channels that may be written to now: those of talk, or those of the act."""
+    def writable(
+        self, *, talking: bool = False, turn: int = 0, alone: bool = False
+    ) -> tuple[str, ...]:
+        """Channels that may be written to now: those of talk, or those of the act.
+
+        Whoever is ``alone`` in its place has nobody to speak to nearby.
+        """
         return tuple(
             name
             for name, channel in self.channels.items()
             if (channel.when == "before_action") == talking
             and (not talking or turn < channel.rounds)
+            and not (alone and channel.to == "nearby")
         )
 
     def within_reach(
@@ -147,7 +153,7 @@ class Mailboxes:
         uids: np.ndarray,
         alive: np.ndarray,
         graph: Graph | None,
-        nearby: Sequence[int] | None = None,
+        nearby: Callable[[int], Sequence[int]] | None = None,
     ) -> Sent:
         """Send a draft along its channel.
 
@@ -157,7 +163,7 @@ class Mailboxes:
           place: now.
           uids, alive: [N].
           graph: the world's, for channels without their own; None = everybody.
-          nearby: slots near the speaker, for ``to: nearby``.
+          nearby: slot -> slots near it, for ``to: nearby``.
         """
         channel = self.channels.get(draft.channel)
         if channel is None:
@@ -301,7 +307,7 @@ class Mailboxes:
         uids: np.ndarray,
         alive: np.ndarray,
         graph: Graph | None,
-        nearby: Sequence[int] | None,
+        nearby: Callable[[int], Sequence[int]] | None,
     ) -> list[int]:
         """Living slots, in order, that hear what is said with a slot's voice."""
         if channel.mode == "silent" or (channel.to == "addressed" and draft.to is None):
@@ -309,7 +315,7 @@ class Mailboxes:
         if channel.to == "nearby":
             if nearby is None:
                 raise ValueError("to: nearby needs a world with places; use to: neighbours")
-            slots = np.asarray(sorted(nearby), np.int64)
+            slots = np.asarray(sorted(nearby(voice)), np.int64)
         elif channel.to in ("everyone", "addressed"):
             slots = np.arange(self.num_slots)
         else:

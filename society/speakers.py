@@ -75,6 +75,8 @@ class Speakers:
         population = simulation.population
         world = simulation.world
         self.host = HostSide(world, population) if isinstance(world, Hosted) else None
+        spoken = any(channel.to == "nearby" for channel in simulation.mail_channels.values())
+        self._near = self.host.near if self.host is not None and spoken else None
         self._text_slots = frozenset(
             slot for group in population.text_groups for slot in range(group.start, group.stop)
         )
@@ -245,6 +247,8 @@ class Speakers:
         assert moment.observation is not None
         seen = rows_of(moment.observation.view) if self.host is None else None
         noop = rows_of(moment.world.noop()) if self.host is None else None
+        if talking:  # whoever has nobody to speak to is not asked
+            slots = [slot for slot in slots if self._writable(slot, place, talking)]
         turns = [self._turn(slot, moment, place, talking, seen, noop) for slot in slots]
         work = [
             self._policy(slot).act(self._ask(place, turn.seat.uid, slot), self._minds[slot], turn)
@@ -328,7 +332,7 @@ class Speakers:
         else:
             assert self.host is not None and moment.observation is not None
             row, noop = self.host.row(moment.observation, slot), self.host.noop(slot)
-        talk = self.mail.writable(talking=talking, turn=place.turn)
+        talk = self._writable(slot, place, talking)
         spaced = caption.framing.spaced
         return Turn(
             seat=seat,
@@ -352,6 +356,11 @@ class Speakers:
             step=place.step,
             turn=place.turn,
         )
+
+    def _writable(self, slot: int, place: Place, talking: bool) -> tuple[str, ...]:
+        """Channels that an agent may write to now."""
+        alone = self._near is not None and not self._near(slot)
+        return self.mail.writable(talking=talking, turn=place.turn, alone=alone)
 
     def _hearers(self, slot: int, moment: Moment, talk: Sequence[str]) -> dict[str, dict[str, int]]:
         """Whom an agent can speak to alone: on addressed channels, and along given ties."""
@@ -379,6 +388,7 @@ class Speakers:
                 uids=moment.uid,
                 alive=moment.alive,
                 graph=moment.graph,
+                nearby=self._near,
             )
             rows.append(
                 StoredMessage(

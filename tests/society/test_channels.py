@@ -130,8 +130,10 @@ def test_channels_that_make_no_sense_say_why():
         channel_plan({"v": Vector(to="addressed")}, Nobody())
     with pytest.raises(ValueError, match="no word twice"):
         channel_plan({"w": Words(vocabulary=("Yes", "yes "))}, Nobody())
-    with pytest.raises(ValueError, match="a world with places"):
-        deliver({"v": Vector(to="nearby")}, {"v": jnp.zeros((NUM, 8))}, CHAIN, ALIVE, KEY)
+    with pytest.raises(ValueError, match="who is near whom"):
+        channel_plan({"v": Vector(to="nearby")}, Nobody())
+    with pytest.raises(ValueError, match="only texts are heard nearby"):
+        channel_plan({"v": Vector(to="nearby")}, Nobody(), places=True)
 
 
 def test_delivery_is_one_compiled_step_whose_ties_may_change():
