@@ -3,12 +3,22 @@
 ``python benchmarks/text.py`` times a town of 100 residents (the world alone; the whole loop with
 a backend that answers at once, journal and checkpoints included) and a house of rooms with
 choice actions (the world alone). Also printed: model calls per simulated agent-hour.
+
+``python benchmarks/text.py --scenarios [NAME ...]`` runs the shipped scenarios of texts whole, as
+a user does, each in processes of its own: with the model that it names and no compiled program
+kept from earlier runs, again with those kept, and with the mock.
 """
 
 import argparse
+import json
+import os
+import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 from clock import machine
@@ -18,6 +28,11 @@ from society.scenario import load_scenario
 from worlds.registry import make
 
 KEY = np.zeros(2, np.uint32)
+SCENARIOS = (
+    "story_chain", "story_networks", "iterated_learning", "town_day", "town_party",
+    "town_candidacy", "rooms_cooperation", "rooms_explore", "game_master_village",
+    "twenty_questions", "negotiation", "hidden_roles",
+)  # fmt: skip
 
 
 def town(num, steps):
@@ -67,11 +82,43 @@ def rooms(num, steps):
     return steps / (time.perf_counter() - begun)
 
 
+def whole(name, settings, cache, out):
+    """Run a scenario from the command line: seconds by the clock and of processors, and calls."""
+    sets = [part for setting in settings for part in ("--set", setting)]
+    command = [Path(sys.executable).with_name("society"), "run", name, *sets]
+    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": cache}
+    before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run(
+        [*command, "--out", out, "--json", "--quiet"],
+        env=environment, capture_output=True, check=True, text=True,
+    )  # fmt: skip
+    spent, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
+    busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return spent, busy, json.loads(done.stdout)["llm"]["calls"]
+
+
+def scenarios(names):
+    """Print a row for each scenario: seconds of whole runs, start of the process included."""
+    print("| scenario | calls | first run | processor | compiled before | mock |")
+    print("|---|---|---|---|---|---|")
+    for name in names:
+        with tempfile.TemporaryDirectory() as folder:
+            first, busy, calls = whole(name, (), f"{folder}/cache", folder)
+            again, _, _ = whole(name, (), f"{folder}/cache", folder)
+            mock, _, _ = whole(name, ("backend=mock",), f"{folder}/cache", folder)
+        row = f"{first:.1f} s | {busy:.1f} s | {again:.1f} s | {mock:.1f} s"
+        print(f"| {name} | {calls} | {row} |", flush=True)
+
+
 def main():
     """Print one table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--scenarios", nargs="*", metavar="NAME", choices=SCENARIOS)
     options = parser.parse_args()
+    if options.scenarios is not None:
+        scenarios(options.scenarios or SCENARIOS)
+        return
     print("# Worlds of texts\n")
     print(machine())
     print(f"medians of {options.rounds} runs\n")
