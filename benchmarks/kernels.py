@@ -11,17 +11,20 @@ import jax.numpy as jnp
 
 from worlds.random import below, fold, random_pair, threshold
 
+_PENDING = 15  # what four bits can count
 
-@functools.partial(jax.jit, static_argnames=("turns", "copies"))
-def tournament(key, noise, *, turns, copies):
+
+@functools.partial(jax.jit, static_argnames=("turns", "copies", "answers"))
+def tournament(key, noise, *, turns, copies, answers=False):
     """Twelve strategies, everybody against everybody and a clone, with execution errors.
 
     Rows: the twelve of Axelrod's oracle in order; columns: opponents, then the clone.
     Actions are int8 [12, 13, copies], 1 = D. Returns three counts a seat: own, the
-    other's and joint cooperations, [12, 13] int32 each, summed over copies.
+    other's and joint cooperations, [12, 13] int32 each, summed over copies. With
+    ``answers`` also, for each strategy, [12, 8] choices and cooperative ones after CC, CD,
+    DC, DD, and [12] seats that broke the peace: what the measure ``reciprocity`` counts.
     """
     shape = (12, 13, copies)
-    eye = jnp.eye(12, dtype=bool)[:, :, None]
     half = (copies + 1) // 2
     slot = jax.lax.broadcasted_iota(jnp.uint32, (12, 13, half), 0)
     seat = jax.lax.broadcasted_iota(jnp.uint32, (12, 13, half), 1)
@@ -33,32 +36,73 @@ def tournament(key, noise, *, turns, copies):
         return (first < limit).astype(jnp.uint8) | ((second < limit).astype(jnp.uint8) << 4)
 
     def body(turn, state):
-        own, other, memory, gradual, tally = state
+        own, other, memory, gradual, tally, packed, peace = state
         begun = turn > 0
         moves, memory, gradual = _moves(own, other, memory, gradual, begun)
+        if answers:
+            packed, peace = _answered(own, other, moves, packed, peace)
         # A branch, so that the draws are made once and not fused into the concatenation.
         drawn = jax.lax.cond(
             noise > 0, errors, lambda _: jnp.zeros((12, 13, half), jnp.uint8), turn
         )
         slips = jnp.concatenate([drawn & 15, drawn >> 4], axis=2)[:, :, :copies]
         own = moves ^ slips.astype(jnp.int8)
-        square = own[:, :12]
-        diagonal = jnp.where(eye, square, 0).sum(axis=1, dtype=jnp.int8)
-        facing = jnp.where(eye, own[:, 12:], jnp.swapaxes(square, 0, 1))
-        other = jnp.concatenate([facing, diagonal[:, None]], axis=1)
+        other = _facing(own)
         mine, theirs = (own == 0).astype(jnp.uint32), (other == 0).astype(jnp.uint32)
         tally = tally + (mine | (theirs << 10) | ((mine & theirs) << 20))
-        return own, other, memory, gradual, tally
+        return own, other, memory, gradual, tally, packed, peace
+
+    def stretch(index, both):
+        """Turns until the counters of four bits are full, which are then added up."""
+        state, counts = both
+        first = index * _PENDING
+        state = jax.lax.fori_loop(first, jnp.minimum(first + _PENDING, turns), body, state)
+        return (*state[:5], jnp.zeros_like(state[5]), state[6]), counts + _nibbles(state[5])
 
     blank = jnp.full(shape, -1, jnp.int8)
     memory = jnp.zeros((4, *shape[1:]), jnp.int8)
     gradual = jnp.zeros(shape[1:], jnp.uint32)
     tally = jnp.zeros(shape, jnp.uint32)
-    tally = jax.lax.fori_loop(0, turns, body, (blank, blank, memory, gradual, tally))[-1]
-    return tuple(
+    start = blank, blank, memory, gradual, tally, *((tally, blank + 1) if answers else ((), ()))
+    if answers:
+        full = start, jnp.zeros((12, 8), jnp.int32)
+        end, counts = jax.lax.fori_loop(0, -(-turns // _PENDING), stretch, full)
+    else:
+        end = jax.lax.fori_loop(0, turns, body, start)
+    sums = tuple(
         part.astype(jnp.int32).sum(axis=2)
-        for part in (tally & 1023, (tally >> 10) & 1023, tally >> 20)
+        for part in (end[4] & 1023, (end[4] >> 10) & 1023, end[4] >> 20)
     )
+    if not answers:
+        return sums
+    return *sums, counts, (end[6][:, :12] >> 1).sum((1, 2), dtype=jnp.int32)
+
+
+def _facing(own):
+    """What was played against each seat; the extra seat is the clone's."""
+    eye = jnp.eye(12, dtype=bool)[:, :, None]
+    square = own[:, :12]
+    diagonal = jnp.where(eye, square, 0).sum(axis=1, dtype=jnp.int8)
+    facing = jnp.where(eye, own[:, 12:], jnp.swapaxes(square, 0, 1))
+    return jnp.concatenate([facing, diagonal[:, None]], axis=1)
+
+
+def _answered(own, other, moves, packed, peace):
+    """Counters of four bits a seat, and who broke the peace, after one more choice."""
+    known = own >= 0
+    byte = jnp.where(moves == 0, jnp.uint32(17), jnp.uint32(1))
+    place = (jnp.maximum(own * 2 + other, 0) * 8).astype(jnp.uint32)
+    packed = packed + jnp.where(known, byte << place, jnp.uint32(0))
+    broken = (peace > 0) | (own == 1) | (other == 1)
+    first = ~broken & (moves == 1)
+    return packed, jnp.where(first, 3, (peace & 2) | broken.astype(jnp.int8)).astype(jnp.int8)
+
+
+def _nibbles(packed):
+    """[12, 8] int32: counters of all seats but the clone's, two at a time."""
+    pairs = [((packed[:, :12] >> (4 * place)) & 0x000F000F).sum(2) for place in range(4)]
+    parts = [pair & 0xFFFF for pair in pairs] + [pair >> 16 for pair in pairs]
+    return jnp.stack([part.sum(1, dtype=jnp.int32) for part in parts], axis=1)
 
 
 def _moves(own, other, memory, gradual, begun):

@@ -1,6 +1,7 @@
 """How choices answer what happened last: memory-one chances, reciprocity, temper."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -38,7 +39,8 @@ class _Tally(NamedTuple):
     matches: [K, 2] counters (matches begun, matches in which one's own side broke the peace).
     packed: uint32 in the shape of actions, byte s: choices (low bits) and cooperative ones
     after state s. peace: int8, bit 0: somebody has defected in this match; bit 1: one's own
-    side did first. types: [N] int32 of the last step. pending: steps in ``packed``.
+    side did first; bit 2: the seat is played. types: [N] int32 of the last step. pending:
+    steps in ``packed``.
     """
 
     kinds: Kinds
@@ -103,17 +105,13 @@ class Reciprocity(Measure):
         """Add one step."""
         valid, view = valid_seats(moment), moment.observation.view
         own, other = view.own_last, view.other_last
-        due = (acc.pending == _MOST_PENDING) | (moment.step == 0)
-        none = jnp.zeros((acc.kinds.blank.shape[0], 4, 2), jnp.int32)
-        known = jax.lax.cond(due, lambda: _unpacked(acc), lambda: none)
+        acc = _once(_emptied, (acc.pending == _MOST_PENDING) | (moment.step == 0), acc)
         seen = valid & (own >= 0) & (other >= 0)
         byte = jnp.where(moment.action == 0, jnp.uint32(17), jnp.uint32(1))
         place = (jnp.maximum(own * 2 + other, 0) * 8).astype(jnp.uint32)
         acc = acc._replace(
-            answers=add_count(acc.answers, known),
-            packed=jnp.where(due, jnp.uint32(0), acc.packed)
-            + jnp.where(seen, byte << place, jnp.uint32(0)),
-            pending=jnp.where(due, 1, acc.pending + 1),
+            packed=acc.packed + jnp.where(seen, byte << place, jnp.uint32(0)),
+            pending=acc.pending + 1,
         )
         if acc.peace.ndim == valid.ndim and acc.peace.shape == valid.shape:
             acc = _peace(acc, moment, valid)
@@ -122,8 +120,7 @@ class Reciprocity(Measure):
     def finish(self, acc: _Tally, record: Record) -> dict[str, Any]:
         """Named chances, overall and by strategy."""
         answers = count_of(acc.answers) + np.asarray(_unpacked(acc), np.float64)
-        matches = count_of(acc.matches)
-        matches[:, 1] += np.asarray(_broken(acc), np.float64)
+        matches = count_of(acc.matches) + np.asarray(_matches(acc), np.float64)
         found = _chances(answers.sum(0), matches.sum(0))
         if self.by == "type":
             for label, answer, match in zip(
@@ -137,36 +134,59 @@ def _peace(acc: _Tally, moment: Moment, valid: Array) -> _Tally:
     """Count matches, and those in which somebody defects before the other has."""
     view = moment.observation.view
     begins = moment.step == 0
-    seats = tuple(range(1, valid.ndim))
-
-    def counted() -> Array:
-        begun = sum_by_kind(acc.kinds, moment.types, valid.sum(seats, dtype=jnp.int32))
-        return jnp.stack([begun, _broken(acc)], axis=1)
-
-    none = jnp.zeros((acc.kinds.blank.shape[0], 2), jnp.int32)
-    matches = add_count(acc.matches, jax.lax.cond(begins, counted, lambda: none))
-    peace = jnp.where(begins, 0, acc.peace)
+    acc = _once(_over, begins, acc)
     quarrel = (view.own_last == 1) | (view.other_last == 1)
-    broken = (peace > 0) | (quarrel & ~begins)
+    broken = ((acc.peace & 1) == 1) | (quarrel & ~begins)
     breaks = valid & ~broken & (moment.action == 1)
-    peace = jnp.where(breaks, 3, (peace & 2) | broken.astype(jnp.int8)).astype(jnp.int8)
-    return acc._replace(matches=matches, peace=peace)
+    peace = (acc.peace & 6) | broken.astype(jnp.int8) | jnp.where(begins & valid, 4, 0)
+    return acc._replace(peace=jnp.where(breaks, peace | 3, peace).astype(jnp.int8))
+
+
+def _over(acc: _Tally) -> _Tally:
+    """The match that was played last is counted, and the next begins in peace."""
+    return acc._replace(
+        matches=add_count(acc.matches, _matches(acc)), peace=jnp.zeros_like(acc.peace)
+    )
+
+
+def _once(change: Callable[[_Tally], _Tally], due: Array, acc: _Tally) -> _Tally:
+    """``change`` where it is due.
+
+    A loop of no or one turn changes its arrays in place. ``lax.cond`` would copy them in every
+    step, due or not, because they are written again after it.
+    """
+    return jax.lax.fori_loop(0, due.astype(jnp.int32), lambda _, now: change(now), acc)
+
+
+def _emptied(acc: _Tally) -> _Tally:
+    """What the seats have counted is added up, and they begin anew."""
+    return acc._replace(
+        answers=add_count(acc.answers, _unpacked(acc)),
+        packed=jnp.zeros_like(acc.packed),
+        pending=jnp.zeros_like(acc.pending),
+    )
 
 
 def _unpacked(acc: _Tally) -> Array:
     """[K, 4, 2] int32: what the seats have counted since it was last added up."""
-    seats = tuple(range(1, acc.packed.ndim))
-    nibbles = [((acc.packed >> (4 * place)) & 15).sum(seats, dtype=jnp.int32) for place in range(8)]
-    by_slot = jnp.stack(nibbles, axis=1).reshape(-1, 4, 2)
-    return sum_by_kind(acc.kinds, acc.types, by_slot)
+    packed = acc.packed
+    if packed.ndim > 1 and packed.shape[-1] * _MOST_PENDING < 1 << 16:
+        # Two counters at a time, 16 bits apart, which is where the sums fit too.
+        pairs = [((packed >> (4 * place)) & 0x000F000F).sum(-1) for place in range(4)]
+        counters = [pair & 0xFFFF for pair in pairs] + [pair >> 16 for pair in pairs]
+    else:
+        counters = [(packed >> (4 * place)) & 15 for place in range(8)]
+    sums = [part.sum(tuple(range(1, part.ndim)), dtype=jnp.int32) for part in counters]
+    return sum_by_kind(acc.kinds, acc.types, jnp.stack(sums, axis=1).reshape(-1, 4, 2))
 
 
-def _broken(acc: _Tally) -> Array:
-    """[K] int32: seats whose own side broke the peace in the match that was played last."""
+def _matches(acc: _Tally) -> Array:
+    """[K, 2] int32: seats in the match that was played last, and those that broke its peace."""
     if acc.peace.shape[0] != acc.types.shape[0]:
-        return jnp.zeros(acc.kinds.blank.shape[0], jnp.int32)
+        return jnp.zeros((acc.kinds.blank.shape[0], 2), jnp.int32)
     seats = tuple(range(1, acc.peace.ndim))
-    return sum_by_kind(acc.kinds, acc.types, (acc.peace >> 1).sum(seats, dtype=jnp.int32))
+    bits = [((acc.peace >> bit) & 1).sum(seats, dtype=jnp.int32) for bit in (2, 1)]
+    return sum_by_kind(acc.kinds, acc.types, jnp.stack(bits, axis=1))
 
 
 def _chances(answers: np.ndarray, matches: np.ndarray) -> dict[str, float]:
