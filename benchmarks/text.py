@@ -135,7 +135,7 @@ def main():
     call = 1e3 * (long - short) / max(many - few, 1)
     print(f"| town in the loop, instant mock | {tick:.3f} ms per agent and tick |")
     print(f"| the same | {call:.3f} ms per call, {many / 100 / 2.5:.1f} calls per agent-hour |")
-    for num in (1, 2):
+    for num in (1, 2, 4):
         rate = statistics.median(rooms(num, 5000) for _ in range(options.rounds))
         print(f"| rooms, {num} player(s), choice actions | {rate:,.0f} steps/s |")
 

@@ -1,11 +1,13 @@
 """Houses for ``rooms``: generated from a seed and a difficulty, and always solvable."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["OPPOSITE", "House", "build_house", "solution"]
+__all__ = ["OPPOSITE", "House", "Way", "build_house", "solution"]
 
 OPPOSITE = {"north": "south", "south": "north", "east": "west", "west": "east"}
 _STEPS = {"north": (0, 1), "south": (0, -1), "east": (1, 0), "west": (-1, 0)}
@@ -21,6 +23,15 @@ _DISHES = {
     "salad": ("lettuce", "tomato", "olive", "cheese"),
     "tea": ("water", "leaf", "sugar", "lemon"),
 }
+
+
+class Way(NamedTuple):
+    """A way out of a room: where it leads; the door's rooms and colour, (0, 0) and "" without."""
+
+    direction: str
+    other: int
+    door: tuple[int, int]
+    colour: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +52,30 @@ class House:
     dish: str
     ingredients: tuple[str, ...]
     stove: int
+
+    @functools.cached_property
+    def ways(self) -> tuple[tuple[Way, ...], ...]:
+        """Per room, its exits with their doors."""
+        found = []
+        for room, exits in enumerate(self.exits):
+            doors = {name: (min(room, other), max(room, other)) for name, other in exits.items()}
+            found.append(
+                tuple(
+                    Way(name, other, doors[name], self.doors[doors[name]])
+                    if doors[name] in self.doors
+                    else Way(name, other, (0, 0), "")
+                    for name, other in exits.items()
+                )
+            )
+        return tuple(found)
+
+    @functools.cached_property
+    def boxes_in(self) -> tuple[tuple[str, ...], ...]:
+        """Per room, its boxes."""
+        return tuple(
+            tuple(box for box, place in self.boxes.items() if place == room)
+            for room in range(len(self.rooms))
+        )
 
 
 def build_house(rng: np.random.Generator, difficulty: int) -> House:

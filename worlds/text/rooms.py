@@ -16,6 +16,7 @@ from worlds.types import Array, Message, Observation, Seat, Transition
 __all__ = ["Rooms"]
 
 _WIN = 10.0
+_Spots = dict[str, list[str]]
 
 
 @component("world", "rooms")
@@ -93,9 +94,12 @@ class Rooms(HostWorld[dict[str, Any]]):
         playing = not state["won"] and state["step"] < self.max_steps
         slots = range(self.num_slots)
         acting = np.array([playing and (not state["choosing"] or slot == 0) for slot in slots])
-        texts = tuple(self._text(state, slot) for slot in slots)
+        house = _house(state["seed"], self.difficulty)
+        spots = _spots(house, state)
+        texts = tuple(self._text(state, slot, house, spots) for slot in slots)
         options = tuple(
-            tuple(self.commands(state, slot)) if acting[slot] else None for slot in slots
+            tuple(self._commands(state, slot, house, spots)) if acting[slot] else None
+            for slot in slots
         )
         return shown(np.ones(self.num_slots, bool), acting, texts, options)
 
@@ -120,7 +124,7 @@ class Rooms(HostWorld[dict[str, Any]]):
             gains = [sum(gains) / self.num_slots] * self.num_slots
         after["score"] = [old + new for old, new in zip(state["score"], gains, strict=True)]
         won = np.full(self.num_slots, after["won"])
-        late = np.full(self.num_slots, after["step"] >= self.max_steps) & ~won
+        late = np.full(self.num_slots, after["step"] >= self.max_steps and not after["won"])
         metrics = {
             "found": np.float32(len(after["found"])),
             "won": np.float32(after["won"]),
@@ -182,53 +186,46 @@ class Rooms(HostWorld[dict[str, Any]]):
             for slot in range(self.num_slots)
         ]
         doing = tuple(f"holds {', '.join(items)}" if items else "" for items in held)
-        things = tuple(tuple(self._here(house, state, room)) for room in range(len(house.rooms)))
+        spots = _spots(house, state)
+        things = tuple(tuple(spots.get(f"r{room}", ())) for room in range(len(house.rooms)))
         return Scene(house.rooms, tuple(state["at"]), doing, things)
 
     # ---- commands -------------------------------------------------------------------
 
     def commands(self, state: dict[str, Any], slot: int) -> list[str]:
         """What a player can do now, in a fixed order; the first is to wait."""
+        house = _house(state["seed"], self.difficulty)
+        return self._commands(state, slot, house, _spots(house, state))
+
+    def _commands(self, state: dict[str, Any], slot: int, house: House, spots: _Spots) -> list[str]:
         if state["choosing"]:
             return [f"return to {number + 1}" for number in range(len(state["cells"]))]
-        house, room = _house(state["seed"], self.difficulty), state["at"][slot]
+        room, held = state["at"][slot], spots.get(f"a{slot}", ())
         found = ["wait"]
-        for direction, other in house.exits[room].items():
-            door = (min(room, other), max(room, other))
-            colour = house.doors.get(door)
-            if colour is None or list(door) in state["unlocked"]:
-                found.append(f"go {direction}")
-            elif state["where"].get(f"{colour} key") == f"a{slot}":
-                found.append(f"unlock door {direction}")
-        for box, place in house.boxes.items():
-            if place == room and box not in state["open"]:
-                found.append(f"open {box}")
-        here = self._here(house, state, room)
-        found += [f"take {item}" for item in here]
-        held = [item for item, place in state["where"].items() if place == f"a{slot}"]
-        found += [f"drop {item}" for item in held]
-        near = [other for other in range(self.num_slots)
-                if other != slot and state["at"][other] == room]  # fmt: skip
-        found += [f"give {item} to player {other + 1}" for item in held for other in near]
-        if room == house.stove and all(item in held for item in house.ingredients):
-            found.append(f"make {house.dish}")
+        for way in house.ways[room]:
+            if not way.colour or list(way.door) in state["unlocked"]:
+                found.append(f"go {way.direction}")
+            elif f"{way.colour} key" in held:
+                found.append(f"unlock door {way.direction}")
+        found += [f"open {box}" for box in house.boxes_in[room] if box not in state["open"]]
+        found += [f"take {item}" for item in spots.get(f"r{room}", ())]
+        if held:
+            near = _near(state, slot)
+            found += [f"drop {item}" for item in held]
+            found += [f"give {item} to player {other + 1}" for item in held for other in near]
+            if room == house.stove and all(item in held for item in house.ingredients):
+                found.append(f"make {house.dish}")
         return found[: self.most_options]
-
-    def _here(self, house: House, state: dict[str, Any], room: int) -> list[str]:
-        """Things that lie in a room or in an open box there."""
-        places = {f"r{room}"}
-        places |= {f"b{b}" for b, at in house.boxes.items() if at == room and b in state["open"]}
-        return [item for item, place in state["where"].items() if place in places]
 
     def _done(self, state: dict[str, Any], slot: int, command: str) -> tuple[str, float]:
         """Carry out a command on a state of one's own; returns what its player is told, and pay."""
         if command.lower().startswith("say "):
             return self._said(state, slot, command[4:].strip()[: self.most_chars]), 0.0
-        if command not in self.commands(state, slot):
+        house = _house(state["seed"], self.difficulty)
+        if command not in self._commands(state, slot, house, _spots(house, state)):
             return f"You cannot do that now: {command[:60]!r}.", 0.0
         verb, _, rest = command.partition(" ")
         room = state["at"][slot]
-        house = _house(state["seed"], self.difficulty)
         if verb == "go":
             state["at"][slot] = house.exits[room][rest]
             return f"You go {rest}.", 0.0
@@ -275,29 +272,24 @@ class Rooms(HostWorld[dict[str, Any]]):
 
     # ---- what a player reads ----------------------------------------------------------
 
-    def _text(self, state: dict[str, Any], slot: int) -> str:
+    def _text(self, state: dict[str, Any], slot: int, house: House, spots: _Spots) -> str:
         if state["choosing"]:
             return self._archive_text(state) if slot == 0 else "The first player chooses."
-        house, room = _house(state["seed"], self.difficulty), state["at"][slot]
+        room = state["at"][slot]
         parts = [state["told"][slot]] if state["told"][slot] else []
         stove = " There is a stove." if room == house.stove else ""
         parts.append(f"You are in the {house.rooms[room]}.{stove}")
-        for direction, other in house.exits[room].items():
-            door = (min(room, other), max(room, other))
-            shut = door in house.doors and list(door) not in state["unlocked"]
-            way = f"a locked {house.doors[door]} door" if shut else "a way"
-            parts.append(f"{direction.capitalize()} is {way}.")
-        for box, place in house.boxes.items():
-            if place == room:
-                parts.append(f"The {box} is {'open' if box in state['open'] else 'closed'}.")
-        here = self._here(house, state, room)
+        for way in house.ways[room]:
+            shut = way.colour and list(way.door) not in state["unlocked"]
+            what = f"a locked {way.colour} door" if shut else "a way"
+            parts.append(f"{way.direction.capitalize()} is {what}.")
+        parts += [f"The {box} is {'open' if box in state['open'] else 'closed'}."
+                  for box in house.boxes_in[room]]  # fmt: skip
+        here, held = spots.get(f"r{room}"), spots.get(f"a{slot}")
         parts += [f"Here: {', '.join(here)}."] if here else []
-        held = [item for item, place in state["where"].items() if place == f"a{slot}"]
         parts.append(f"You hold {', '.join(held)}." if held else "You hold nothing.")
-        near = [
-            f"player {o + 1}" for o in range(self.num_slots) if o != slot and state["at"][o] == room
-        ]
-        parts += [f"With you: {', '.join(near)}."] if near else []
+        near = ", ".join(f"player {other + 1}" for other in _near(state, slot))
+        parts += [f"With you: {near}."] if near else []
         recipe = ", ".join(house.ingredients)
         parts.append(f"Wanted in the hall: {house.dish}, made from {recipe}.")
         text = " ".join(parts)
@@ -355,6 +347,24 @@ class Rooms(HostWorld[dict[str, Any]]):
 @functools.lru_cache(maxsize=256)
 def _house(seed: int, difficulty: int) -> House:
     return build_house(np.random.default_rng(seed), difficulty)
+
+
+def _spots(house: House, state: dict[str, Any]) -> _Spots:
+    """What can be seen of things: "r<room>" -> what lies open there, "a<slot>" -> what is held."""
+    found: _Spots = {}
+    for item, place in state["where"].items():
+        if place[0] == "b":
+            if place[1:] not in state["open"]:
+                continue
+            place = f"r{house.boxes[place[1:]]}"
+        found.setdefault(place, []).append(item)
+    return found
+
+
+def _near(state: dict[str, Any], slot: int) -> list[int]:
+    """The other players in the same room."""
+    room = state["at"][slot]
+    return [other for other, at in enumerate(state["at"]) if at == room and other != slot]
 
 
 def _facts(state: dict[str, Any]) -> str:
