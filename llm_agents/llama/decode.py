@@ -1,34 +1,42 @@
 """Compiled parts of answering: read the prompts, draw tokens until all rows end, score options.
 
-Rows are padded on the left, so all of them write the same column of the cache. A row draws with
-its own seed and the number of the token, so neither its neighbours nor its place matter.
+Rows are padded on the left, so all of them write the same column. A row draws with its own seed
+and the number of the token, so neither its neighbours nor its place matter.
 """
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from llm_agents.llama.model import Cache, empty_cache, merged
+from llm_agents.llama.model import Cache, Held, merged
 
-__all__ = ["Drawing", "Manner", "draw", "grown", "prefill", "sample", "score"]
+__all__ = ["Drawing", "Manner", "Read", "draw", "grown", "prefill", "sample", "score"]
+
+
+class Read(NamedTuple):
+    """What was read of B prompts, or once (B = 1) of the beginning that all rows have in common.
+
+    cache: P columns a layer. pads: [B] int32, empty columns on the left.
+    """
+
+    cache: tuple[Cache, ...]
+    pads: jax.Array
 
 
 class Drawing(NamedTuple):
     """B rows whose answers are being drawn.
 
-    cache: [B, K, S, h] a layer. logits: [B, V] of the next token. column: int32, where it will
-    be written. pads: [B] int32, empty columns on the left. tokens: [B, N] int32, drawn so far.
-    drawn: int32, how many. done: [B] bool. lengths: [B] int32, tokens of each row, its end
-    included.
+    cache: N columns a layer, for the answers. logits: [B, V] of the next token. tokens: [B, N]
+    int32, drawn so far. drawn: int32, how many. done: [B] bool. lengths: [B] int32, tokens of
+    each row, its end included.
     """
 
     cache: tuple[Cache, ...]
     logits: jax.Array
-    column: jax.Array
-    pads: jax.Array
     tokens: jax.Array
     drawn: jax.Array
     done: jax.Array
@@ -50,53 +58,70 @@ class Manner(NamedTuple):
 
 @functools.partial(jax.jit, static_argnames=("graph",))
 def prefill(
-    graph: Any, weights: Any, tokens: jax.Array, pads: jax.Array
-) -> tuple[jax.Array, tuple[Cache, ...]]:
-    """Read prompts [B, P]; returns the logits [B, V] of what follows, and a cache of P columns."""
+    graph: Any, weights: Any, tokens: jax.Array, pads: jax.Array, before: tuple[Read, ...] = ()
+) -> tuple[jax.Array, Read]:
+    """Read prompts [B, P]; returns the logits [B, V] of what follows, and what was read.
+
+    Args:
+      graph: the model's plan.
+      weights: its weights.
+      tokens: padded on the left.
+      pads: [B] int32, how much.
+      before: what these rows, or all rows, begin with.
+    """
     with jax.default_matmul_precision("highest"):
         model = merged(graph, weights)
-        rows, length = tokens.shape
-        columns = jnp.arange(length)
+        columns = jnp.arange(tokens.shape[1])
         visible = (columns[None, :, None] >= columns) & (columns >= pads[:, None, None])
-        places = jnp.maximum(columns - pads[:, None], 0)
-        dtype = weights["embedding"].dtype
-        cache = empty_cache(model.config, rows, length, dtype)
-        hidden, cache = model(tokens, places, visible, cache, 0)
-        assert cache is not None
-        return model.logits(hidden[:, -1]), cache
+        places = jnp.maximum(columns - pads[:, None], 0) + _reached(before)[:, None]
+        hidden, cache = model(tokens, places, visible, _held(before), only_last=True)
+        return model.logits(hidden[:, -1]), Read(cache, pads)
 
 
 @functools.partial(jax.jit, static_argnames=("columns",))
-def grown(cache: tuple[Cache, ...], columns: int) -> tuple[Cache, ...]:
-    """The cache with empty columns on the right."""
-    more = columns - cache[0].keys.shape[2]
-    return jax.tree.map(lambda part: jnp.pad(part, ((0, 0), (0, 0), (0, more), (0, 0))), cache)
+def grown(drawing: Drawing, columns: int) -> Drawing:
+    """Room for ``columns`` tokens of answers."""
+    more = columns - drawing.tokens.shape[1]
+    cache = tuple(
+        Cache(
+            jnp.pad(layer.keys, ((0, 0), (0, 0), (0, 0), (0, more))),
+            jnp.pad(layer.values, ((0, 0), (0, 0), (0, more), (0, 0))),
+        )
+        for layer in drawing.cache
+    )
+    return drawing._replace(cache=cache, tokens=jnp.pad(drawing.tokens, ((0, 0), (0, more))))
 
 
 @functools.partial(jax.jit, static_argnames=("graph",), donate_argnames=("drawing",))
-def draw(graph: Any, weights: Any, drawing: Drawing, manner: Manner, until: jax.Array) -> Drawing:
+def draw(
+    graph: Any,
+    weights: Any,
+    read: tuple[Read, ...],
+    drawing: Drawing,
+    manner: Manner,
+    until: jax.Array,
+) -> Drawing:
     """Draw tokens until all rows have ended or ``until`` tokens are drawn."""
     with jax.default_matmul_precision("highest"):
         model = merged(graph, weights)
-        columns = jnp.arange(drawing.cache[0].keys.shape[2])
+        held, begin = _held(read), _reached(read)
+        columns = jnp.arange(drawing.tokens.shape[1])
+        points = _uniforms(manner.seeds, columns)
 
         def unfinished(now: Drawing) -> jax.Array:
             return (now.drawn < until) & ~now.done.all()
 
         def one(now: Drawing) -> Drawing:
-            token = sample(now.logits, _uniform(manner.seeds, now.drawn), manner)
+            token = sample(now.logits, points[now.drawn], manner)
             token = jnp.where(now.done, 0, token)
             lengths = now.lengths + ~now.done
             ended = (token[:, None] == manner.ends).any(axis=1) | (lengths >= manner.limits)
-            places = (now.column - now.pads)[:, None]
-            visible = (columns <= now.column) & (columns >= now.pads[:, None])
-            hidden, cache = model(token[:, None], places, visible[:, None], now.cache, now.column)
-            assert cache is not None
+            places = jnp.broadcast_to(begin + now.drawn, token.shape)[:, None]
+            visible = (columns <= now.drawn)[None, None]
+            hidden, cache = model(token[:, None], places, visible, held, (now.drawn, now.cache))
             return Drawing(
                 cache=cache,
                 logits=model.logits(hidden[:, -1]),
-                column=now.column + 1,
-                pads=now.pads,
                 tokens=jax.lax.dynamic_update_slice_in_dim(
                     now.tokens, token[:, None], now.drawn, axis=1
                 ),
@@ -110,31 +135,43 @@ def draw(graph: Any, weights: Any, drawing: Drawing, manner: Manner, until: jax.
 
 @functools.partial(jax.jit, static_argnames=("graph",))
 def score(
-    graph: Any,
-    weights: Any,
-    cache: tuple[Cache, ...],
-    rows: jax.Array,
-    pads: jax.Array,
-    options: jax.Array,
+    graph: Any, weights: Any, read: tuple[Read, ...], rows: jax.Array, options: jax.Array
 ) -> jax.Array:
     """Log-probabilities [R, L, V] of what follows each token of a continuation.
 
     Args:
       graph: the model's plan.
       weights: its weights.
-      cache: of the prompts, P columns.
+      read: the prompts.
       rows: [R] int32, whose prompt each one continues.
-      pads: [R] int32, of those prompts.
       options: [R, L] int32, padded on the right.
     """
     with jax.default_matmul_precision("highest"):
         model = merged(graph, weights)
-        begin, length = cache[0].keys.shape[2], options.shape[1]
-        own = grown(jax.tree.map(lambda part: part[rows], cache), begin + length)
-        columns, written = jnp.arange(begin + length), begin + jnp.arange(length)
-        visible = (columns <= written[None, :, None]) & (columns >= pads[:, None, None])
-        hidden, _ = model(options, written - pads[:, None], visible, own, begin)
+        own = tuple(
+            part if part.pads.shape[0] == 1 else jax.tree.map(lambda values: values[rows], part)
+            for part in read
+        )
+        columns = jnp.arange(options.shape[1])
+        places = jnp.broadcast_to(_reached(own)[:, None] + columns, options.shape)
+        visible = columns[None, :, None] >= columns
+        hidden, _ = model(options, places, visible, _held(own))
         return jax.nn.log_softmax(model.logits(hidden), axis=-1)
+
+
+def _held(read: Sequence[Read]) -> list[Held]:
+    """What later tokens attend to: all but the empty columns."""
+    held = []
+    for part in read:
+        columns = jnp.arange(part.cache[0].values.shape[2])
+        held.append(Held(part.cache, (columns >= part.pads[:, None])[:, None]))
+    return held
+
+
+def _reached(read: Sequence[Read]) -> jax.Array:
+    """How many tokens of each row were read [B or 1] int32."""
+    counts = [part.cache[0].values.shape[2] - part.pads for part in read]
+    return functools.reduce(jnp.add, counts, jnp.zeros(1, jnp.int32))
 
 
 def sample(logits: jax.Array, points: jax.Array, manner: Manner) -> jax.Array:
@@ -144,7 +181,8 @@ def sample(logits: jax.Array, points: jax.Array, manner: Manner) -> jax.Array:
     cumulative sum costs ten times as much on a CPU. Temperature 0 takes the likeliest token.
     """
     rows, size = logits.shape
-    likeliest = jnp.argmax(logits, axis=-1)
+    best = logits >= logits.max(axis=-1, keepdims=True)
+    likeliest = jnp.where(best, jnp.arange(size), size - 1).min(axis=-1)
     heat = jnp.maximum(manner.temperatures, 1e-6)[:, None]
     chances = jax.nn.softmax(logits / heat, axis=-1)
     chances = jax.lax.cond(
@@ -179,10 +217,10 @@ def _nucleus(chances: jax.Array, top_ps: jax.Array) -> jax.Array:
     return jnp.zeros_like(chances).at[rows, order].set(kept)
 
 
-def _uniform(seeds: jax.Array, number: jax.Array) -> jax.Array:
-    """One number in [0, 1) for each row, from its seed and the number of the draw."""
+def _uniforms(seeds: jax.Array, numbers: jax.Array) -> jax.Array:
+    """Numbers in [0, 1) [N, B]: for each row, from its seed and the number of the draw."""
 
-    def one(seed: jax.Array) -> jax.Array:
+    def one(seed: jax.Array, number: jax.Array) -> jax.Array:
         return jax.random.uniform(jax.random.fold_in(jax.random.PRNGKey(seed), number))
 
-    return jax.vmap(one)(seeds)
+    return jax.vmap(jax.vmap(one, (0, None)), (None, 0))(seeds, numbers)

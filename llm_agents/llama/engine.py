@@ -1,11 +1,16 @@
-"""A model in memory: batches of prompts in fixed shapes, so that few programs are compiled.
+"""A model in memory: answers and scores for any number of prompts.
 
-A prompt is padded to the next of some lengths, a batch to the next of some sizes. Which length
-depends on the prompt alone, so the same question gives the same answer whoever else asks.
+On processors a batch is small and as many batches as there are cores are computed side by side:
+what a layer keeps of the prompts should stay in the cores' caches, and small products of matrices
+do not fill two cores. The same question gives the same answer whoever else asks, up to the
+rounding of sums (about 1e-6 of a logit).
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +19,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from llm_agents.choice import Scores, TokenTree
+from llm_agents.llama.batching import LENGTHS, ROOMS, Batch, batches, fitting, padded, rooms
 from llm_agents.llama.config import Config
-from llm_agents.llama.decode import Drawing, Manner, draw, grown, prefill, score
+from llm_agents.llama.decode import Drawing, Manner, Read, draw, grown, prefill, score
+from llm_agents.llama.model import empty_cache
 from llm_agents.llama.text import ChatText
 from llm_agents.llama.weights import read_weights
 
 __all__ = ["Engine", "Said", "Task"]
 
-LENGTHS = (64, 128, 160, 192, 256, 320, 384, 512, 640, 768, 1024, 1536)
-SIZES = (1, 8, 64)
-MOST_TOKENS = 16384  # of one batch: longer prompts are read in smaller batches
-ROOMS = (64, 256, 1024, 4096)  # columns for answers; more are added when they are full
-_Path = tuple[int, tuple[int, ...]]  # a row of the batch, and what is said after its prompt
+SIZES = {"cpu": (1, 4, 16)}  # rows of a batch, by platform
+OTHER_SIZES = (1, 8, 64)
+WIDTHS = (2, 4, 8, 16, 32, 64, 256)  # tokens of options
 WATCHED = 16  # tokens between two looks at the text, where there are stop strings
+_Path = tuple[int, tuple[int, ...]]  # a row of the batch, and what is said after its prompt
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +66,11 @@ class Engine:
         self.graph, self.weights = read_weights(folder, self.config, jnp.dtype(dtype))
         ends = dict.fromkeys((*self.config.eos, self.text.end))
         self.ends = np.asarray([end for end in ends if end is not None] or [-1], np.int32)
+        platform = jax.default_backend()
+        self.sizes = SIZES.get(platform, OTHER_SIZES)
+        self.workers = len(os.sched_getaffinity(0)) if platform == "cpu" else 1
+        self._compiled: set[Any] = set()
+        self._compiling = threading.Lock()
 
     @property
     def longest(self) -> int:
@@ -70,36 +81,75 @@ class Engine:
 
     def generate(self, tasks: Sequence[Task]) -> list[Said]:
         """Answer every task, in the order given."""
-        said: dict[int, Said] = {}
-        for length, indices in _by_length([len(task.prompt) for task in tasks], self.longest):
-            for part in _slices(indices, length):
-                answers = self._answer([tasks[i] for i in part], length)
-                said.update(zip(part, answers, strict=True))
-        return [said[index] for index in range(len(tasks))]
 
-    def _answer(self, tasks: Sequence[Task], length: int) -> list[Said]:
-        size = _size(len(tasks), length)
-        tokens, pads = _padded([task.prompt for task in tasks], length, size)
-        logits, cache = prefill(self.graph, self.weights, tokens, pads)
+        def answers(batch: Batch, before: tuple[Read, ...]) -> list[Said]:
+            return self._answer([tasks[i] for i in batch.indices], batch, before)
+
+        return self._all([task.prompt for task in tasks], answers)
+
+    def _all(
+        self,
+        prompts: Sequence[tuple[int, ...]],
+        work: Callable[[Batch, tuple[Read, ...]], list[Any]],
+    ) -> list[Any]:
+        """Do the work batch by batch, side by side; what is found, in the order of the prompts."""
+        found: dict[int, Any] = {}
+        beginnings: dict[tuple[int, ...], tuple[Read, ...]] = {(): ()}
+
+        def beginning(batch: Batch) -> tuple[Read, ...]:
+            shared = prompts[batch.indices[0]][: batch.shared]
+            if shared not in beginnings:
+                tokens, pads = padded([shared], fitting(len(shared), LENGTHS), 1)
+                beginnings[shared] = (self._run(prefill, tokens, pads)[1],)
+            return beginnings[shared]
+
+        jobs = [(batch, beginning(batch)) for batch in batches(prompts, self.sizes)]
+        with ThreadPoolExecutor(max(1, min(self.workers, len(jobs)))) as threads:
+            for (batch, _), some in zip(
+                jobs, threads.map(lambda job: work(*job), jobs), strict=True
+            ):
+                found.update(zip(batch.indices, some, strict=True))
+        return [found[index] for index in range(len(prompts))]
+
+    def _run(self, function: Callable[..., Any], *given: Any) -> Any:
+        """Call a compiled function; two threads do not compile the same program twice."""
+        key = (function, *map(np.shape, jax.tree.leaves(given)))
+        if key in self._compiled:
+            return function(self.graph, self.weights, *given)
+        with self._compiling:
+            found = function(self.graph, self.weights, *given)
+            self._compiled.add(key)
+            return found
+
+    def _read(
+        self, prompts: Sequence[tuple[int, ...]], batch: Batch, before: tuple[Read, ...]
+    ) -> tuple[jax.Array, tuple[Read, ...]]:
+        """The logits of what follows the prompts of a batch, and all that was read."""
+        rests = [prompt[batch.shared :] for prompt in prompts]
+        logits, read = self._run(prefill, *padded(rests, batch.length, batch.size), before)
+        return logits, (*before, read)
+
+    def _answer(self, tasks: Sequence[Task], batch: Batch, before: tuple[Read, ...]) -> list[Said]:
+        size = batch.size
+        logits, read = self._read([task.prompt for task in tasks], batch, before)
         manner = self._manner(tasks, size)
         most = max(task.room for task in tasks)
         watched = any(task.stop for task in tasks)
         drawing = Drawing(
-            cache=cache,
+            cache=empty_cache(self.config, size, ROOMS[0], self.weights["embedding"].dtype),
             logits=logits,
-            column=jnp.int32(length),
-            pads=jnp.asarray(pads),
-            tokens=jnp.zeros((size, _next(most, ROOMS)), jnp.int32),
+            tokens=jnp.zeros((size, ROOMS[0]), jnp.int32),
             drawn=jnp.int32(0),
             done=jnp.arange(size) >= len(tasks),
             lengths=jnp.zeros(size, jnp.int32),
         )
         drawn = 0
-        for room in _rooms(most):
-            drawing = drawing._replace(cache=grown(drawing.cache, length + room))
+        for room in rooms(most):
+            if room > drawing.tokens.shape[1]:
+                drawing = grown(drawing, room)
             while drawn < min(room, most):
                 until = min(room, most, drawn + WATCHED) if watched else min(room, most)
-                drawing = draw(self.graph, self.weights, drawing, manner, jnp.int32(until))
+                drawing = self._run(draw, read, drawing, manner, jnp.int32(until))
                 drawn = until
                 if watched:
                     drawing = self._stopped(drawing, tasks)
@@ -142,28 +192,26 @@ class Engine:
 
     def score(self, trees: Sequence[TokenTree]) -> list[Scores]:
         """Log-probabilities at every place where options part; contexts are read once."""
-        found: list[Scores] = [{} for _ in trees]
-        lengths = [len(tree.tokens.context) for tree in trees]
-        for length, indices in _by_length(lengths, self.longest):
-            for part in _slices(indices, length):
-                scored = self._score([trees[i] for i in part], length)
-                for index, one in zip(part, scored, strict=True):
-                    found[index] = one
-        return found
 
-    def _score(self, trees: Sequence[TokenTree], length: int) -> list[Scores]:
-        size = _size(len(trees), length)
-        tokens, pads = _padded([tree.tokens.context for tree in trees], length, size)
-        logits, cache = prefill(self.graph, self.weights, tokens, pads)
+        def scores(batch: Batch, before: tuple[Read, ...]) -> list[Scores]:
+            return self._score([trees[i] for i in batch.indices], batch, before)
+
+        return self._all([tree.tokens.context for tree in trees], scores)
+
+    def _score(
+        self, trees: Sequence[TokenTree], batch: Batch, before: tuple[Read, ...]
+    ) -> list[Scores]:
+        size = batch.size
+        logits, read = self._read([tree.tokens.context for tree in trees], batch, before)
         first = np.asarray(jax.nn.log_softmax(logits, axis=-1))
         found: list[dict[tuple[int, ...], Mapping[int, float]]] = [
             {(): _at(first[row], tree.nodes[()])} for row, tree in enumerate(trees)
         ]
         paths = [(row, node) for row, tree in enumerate(trees) for node in _ends_of(tree)]
-        width = _next(max((len(node) for _, node in paths), default=0), (2, 4, 8, 16, 32, 64, 256))
+        width = fitting(max((len(node) for _, node in paths), default=0), WIDTHS)
         for start in range(0, len(paths), size):
             part = paths[start : start + size]
-            said = self._continue(cache, pads, part, size, width)
+            said = self._continue(read, part, size, width)
             for (row, node), values in zip(part, said, strict=False):
                 for place in range(1, len(node) + 1):
                     nexts = trees[row].nodes[node[:place]]
@@ -171,14 +219,14 @@ class Engine:
         return list(found)
 
     def _continue(
-        self, cache: Any, pads: Any, paths: Sequence[_Path], size: int, width: int
+        self, read: tuple[Read, ...], paths: Sequence[_Path], size: int, width: int
     ) -> np.ndarray:
         rows = np.zeros(size, np.int32)
         options = np.zeros((size, width), np.int32)
         for place, (row, node) in enumerate(paths):
             rows[place] = row
             options[place, : len(node)] = node
-        return np.asarray(score(self.graph, self.weights, cache, rows, pads[rows], options))
+        return np.asarray(self._run(score, read, rows, options))
 
 
 def _ends_of(tree: TokenTree) -> list[tuple[int, ...]]:
@@ -192,59 +240,6 @@ def _ends_of(tree: TokenTree) -> list[tuple[int, ...]]:
 
 def _at(logprobs: np.ndarray, tokens: Sequence[int]) -> dict[int, float]:
     return dict(zip(tokens, logprobs[list(tokens)].tolist(), strict=True))
-
-
-def _by_length(lengths: Sequence[int], longest: int) -> Iterator[tuple[int, list[int]]]:
-    """Indices of the prompts of each bucket, in the order given."""
-    buckets: dict[int, list[int]] = {}
-    for index, length in enumerate(lengths):
-        buckets.setdefault(_next(length, LENGTHS), []).append(index)
-    yield from sorted(buckets.items())
-
-
-def _slices(indices: Sequence[int], length: int) -> Iterator[Sequence[int]]:
-    """Batches of at most the size that fits; a few rows are not padded to many."""
-    left = list(indices)
-    while left:
-        size = _size(len(left), length)
-        yield left[:size]
-        left = left[size:]
-
-
-def _size(number: int, length: int) -> int:
-    """How many rows are computed together."""
-    fitting = [size for size in SIZES if size * length <= MOST_TOKENS] or [1]
-    enough = [size for size in fitting if size // 4 < number]
-    return max(enough, default=fitting[0])
-
-
-def _next(number: int, steps: Sequence[int]) -> int:
-    """The first step that is not below the number; multiples of the last one beyond it."""
-    for step in steps:
-        if number <= step:
-            return step
-    return -(-number // steps[-1]) * steps[-1]
-
-
-def _rooms(most: int) -> Iterator[int]:
-    """Growing numbers of columns for answers, up to one that holds ``most``."""
-    for room in ROOMS:
-        yield room
-        if room >= most:
-            return
-    yield _next(most, ROOMS)
-
-
-def _padded(
-    prompts: Sequence[Sequence[int]], length: int, size: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens [B, P], padded on the left, and how much; rows without a prompt read one zero."""
-    tokens = np.zeros((size, length), np.int32)
-    pads = np.full(size, length - 1, np.int32)
-    for row, prompt in enumerate(prompts):
-        tokens[row, length - len(prompt) :] = prompt
-        pads[row] = length - len(prompt)
-    return tokens, pads
 
 
 def _cut(text: str, stops: Sequence[str]) -> int | None:

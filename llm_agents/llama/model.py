@@ -1,29 +1,47 @@
-"""The Llama: tokens in, hidden states and logits out, with or without a cache of keys.
+"""The Llama: tokens in, hidden states and logits out, with or without earlier columns of keys.
 
-Shapes: B rows, T tokens of a call, S columns of the cache, H heads, K heads of keys, h width of
-a head. All rows of a call are written to the same columns of the cache, so shorter rows are
-padded on the left.
+Shapes: B rows, T tokens of a call, S columns that were computed before, H heads, K heads of keys,
+G = H / K, h width of a head. All rows of a call write the same columns, so shorter rows are padded
+on the left.
 """
 
+import functools
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from llm_agents.llama.config import Config
 
-__all__ = ["Cache", "Llama", "empty_cache", "merged", "rope_frequencies", "split"]
+__all__ = ["Cache", "Held", "Llama", "empty_cache", "merged", "rope_frequencies", "split"]
 
 _MASKED = -1e9
+PIECES = 4  # turns in which the queries of a long prompt are taken, without columns hidden anyway
+LONG = 128
 
 
 class Cache(NamedTuple):
-    """Keys and values of one layer: [B, K, S, h] each."""
+    """Columns of one layer: keys [B, K, h, S] and values [B, K, S, h]; B = 1: shared by all rows.
+
+    Keys lie the other way round, so that a query meets them in a plain product of matrices.
+    """
 
     keys: jax.Array
     values: jax.Array
+
+
+class Held(NamedTuple):
+    """Columns that were computed before: of every layer, and which ones tokens attend to.
+
+    visible: bool, broadcast to [B, T, S].
+    """
+
+    layers: tuple[Cache, ...]
+    visible: jax.Array
 
 
 class Block(nnx.Module):
@@ -64,35 +82,45 @@ class Llama(nnx.Module):
         tokens: jax.Array,
         positions: jax.Array,
         visible: jax.Array,
-        cache: tuple[Cache, ...] | None = None,
-        column: jax.Array | int = 0,
-    ) -> tuple[jax.Array, tuple[Cache, ...] | None]:
-        """Return hidden states behind the last norm, and the cache with this call's keys.
+        held: Sequence[Held] = (),
+        own: tuple[jax.Array | int, tuple[Cache, ...]] | None = None,
+        only_last: bool = False,
+    ) -> tuple[jax.Array, tuple[Cache, ...]]:
+        """Return hidden states behind the last norm, and the columns that tokens attended to.
 
         Args:
           tokens: [B, T] int32.
           positions: [B, T] int32, places in the text of each row.
-          visible: bool, broadcast to [B, T, S] (S = T without a cache): which columns a token
-            attends to.
-          cache: one entry a layer, or None (training).
-          column: where the first token of the call is written in the cache.
+          visible: bool, broadcast to [B, T, S]: which columns of this call a token attends to
+            (S = T), or which ones of ``own``.
+          held: columns that are only read.
+          own: where the first token of the call is written, and the columns it is written to.
+          only_last: compute the last layer for the last token alone; nobody asks for the others.
+            ``visible`` is then taken to hide what comes later.
 
         Returns:
-          [B, T, width] in the weights' dtype, and the new cache or None.
+          [B, T or 1, width] in the weights' dtype, and this call's columns (or ``own``, written).
         """
         config = self.config
         x = self.embedding[...][tokens]
-        turns = _rotation(positions, config)
-        bias = jnp.where(visible, 0.0, _MASKED)[:, None, None]
+        size = tokens.shape[1] if own is None else own[1][0].values.shape[2]
+        size += sum(part.layers[0].values.shape[2] for part in held)
+        turns = _rotation(positions, config, size)
         kept = []
         for index, block in enumerate(self.blocks):
-            held = None if cache is None else cache[index]
-            mixed, held = _attention(config, block, x, turns, bias, held, column)
-            x = x + mixed
+            last = only_last and index == config.num_layers - 1
+            before = [(part.layers[index], _bias(part.visible)) for part in held]
+            queries, written = _columns(config, block, x, turns)
+            if own is not None:
+                written = _write(own[1][index], written, own[0])
+            if last:
+                x, queries, visible = x[:, -1:], queries[:, :, :, -1:], visible[:, -1:]
+            pieces = PIECES if only_last and not last and x.shape[1] >= LONG else 1
+            seen = _attention(queries, [*before, (written, _bias(visible))], pieces)
+            x = x + _joined(config, block, seen)
             x = x + _mlp(config, block, x)
-            kept.append(held)
-        x = _norm(x, self.norm[...], config.norm_epsilon)
-        return x, None if cache is None else tuple(kept)
+            kept.append(written)
+        return _norm(x, self.norm[...], config.norm_epsilon), tuple(kept)
 
     def logits(self, hidden: jax.Array) -> jax.Array:
         """Scores of all tokens [..., vocab] float32."""
@@ -113,35 +141,47 @@ def merged(graph: Any, weights: Any) -> Llama:
 
 def empty_cache(config: Config, rows: int, columns: int, dtype: Any) -> tuple[Cache, ...]:
     """A cache of zeros."""
-    shape = (rows, config.num_kv_heads, columns, config.head_width)
+    outer, h = (rows, config.num_kv_heads), config.head_width
     return tuple(
-        Cache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)) for _ in range(config.num_layers)
+        Cache(jnp.zeros((*outer, h, columns), dtype), jnp.zeros((*outer, columns, h), dtype))
+        for _ in range(config.num_layers)
     )
 
 
-def rope_frequencies(config: Config) -> jax.Array:
+def rope_frequencies(config: Config) -> np.ndarray:
     """Rotations per position [h / 2] float32, stretched where the model was.
 
     Source: Su et al. (2021), "RoFormer", arXiv:2104.09864; stretching as in Llama 3.1.
     """
     half = config.head_width // 2
-    frequencies = config.rope_theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
+    frequencies = np.float32(config.rope_theta) ** (-np.arange(half, dtype=np.float32) / half)
     scaling = config.rope_scaling
     if scaling is None:
         return frequencies
     wavelengths = 2 * math.pi / frequencies
     blend = (scaling.original_positions / wavelengths - scaling.low) / (scaling.high - scaling.low)
-    blend = jnp.clip(blend, 0.0, 1.0)
+    blend = np.clip(blend, 0.0, 1.0)
     return (1 - blend) * frequencies / scaling.factor + blend * frequencies
 
 
-def _rotation(positions: jax.Array, config: Config) -> tuple[jax.Array, jax.Array]:
-    angles = positions[..., None].astype(jnp.float32) * rope_frequencies(config)
-    return jnp.cos(angles)[:, :, None], jnp.sin(angles)[:, :, None]
+@functools.lru_cache(maxsize=64)
+def _turns(config: Config, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines and sines of all positions [columns, h / 2] float32.
+
+    They are constants of a program: a compiler that finds a cosine between two products computes
+    it again for every head of every layer.
+    """
+    angles = np.arange(columns, dtype=np.float32)[:, None] * rope_frequencies(config)
+    return np.cos(angles), np.sin(angles)
 
 
-def _rotate(x: jax.Array, turns: tuple[jax.Array, jax.Array]) -> jax.Array:
-    cos, sin = turns
+def _rotation(positions: jax.Array, config: Config, columns: int) -> tuple[jax.Array, jax.Array]:
+    cosines, sines = _turns(config, columns)
+    return jnp.asarray(cosines)[positions][:, :, None], jnp.asarray(sines)[positions][:, :, None]
+
+
+def _rotate(x: jax.Array, turns: tuple[jax.Array, jax.Array], scale: float = 1.0) -> jax.Array:
+    cos, sin = turns[0] * scale, turns[1] * scale
     first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
     turned = jnp.concatenate((first * cos - second * sin, second * cos + first * sin), axis=-1)
     return turned.astype(x.dtype)
@@ -153,41 +193,86 @@ def _norm(x: jax.Array, scale: jax.Array, epsilon: float) -> jax.Array:
     return wide.astype(x.dtype) * scale
 
 
-def _attention(
-    config: Config,
-    block: Block,
-    x: jax.Array,
-    turns: tuple[jax.Array, jax.Array],
-    bias: jax.Array,
-    cache: Cache | None,
-    column: jax.Array | int,
-) -> tuple[jax.Array, Cache | None]:
+def _columns(
+    config: Config, block: Block, x: jax.Array, turns: tuple[jax.Array, jax.Array]
+) -> tuple[jax.Array, Cache]:
+    """Scaled queries [B, K, H / K, T, h] and new columns, from [B, T, width]."""
     rows, length, _ = x.shape
     heads, shared, h = config.num_heads, config.num_kv_heads, config.head_width
     mixed = _norm(x, block.attention_norm[...], config.norm_epsilon) @ block.qkv[...]
     if config.attention_bias:
         mixed = mixed + block.qkv_bias[...]
     queries, keys, values = jnp.split(mixed, (heads * h, (heads + shared) * h), axis=-1)
-    queries = _rotate(queries.reshape(rows, length, heads, h), turns)
-    keys = _rotate(keys.reshape(rows, length, shared, h), turns).swapaxes(1, 2)
+    queries = _rotate(queries.reshape(rows, length, heads, h), turns, h**-0.5)
+    queries = queries.reshape(rows, length, shared, heads // shared, h).transpose(0, 2, 3, 1, 4)
+    keys = _rotate(keys.reshape(rows, length, shared, h), turns).transpose(0, 2, 3, 1)
     values = values.reshape(rows, length, shared, h).swapaxes(1, 2)
-    if cache is not None:
-        cache = Cache(
-            jax.lax.dynamic_update_slice_in_dim(cache.keys, keys, column, axis=2),
-            jax.lax.dynamic_update_slice_in_dim(cache.values, values, column, axis=2),
-        )
-        keys, values = cache
-    group = heads // shared
-    queries = queries.reshape(rows, length, shared, group, h).transpose(0, 2, 3, 1, 4)
+    return queries, Cache(keys, values)
+
+
+def _write(cache: Cache, new: Cache, column: jax.Array | int) -> Cache:
+    write = jax.lax.dynamic_update_slice_in_dim
+    return Cache(
+        write(cache.keys, new.keys, column, axis=3), write(cache.values, new.values, column, axis=2)
+    )
+
+
+def _bias(visible: jax.Array) -> jax.Array:
+    return jnp.where(visible, 0.0, _MASKED)[:, None, None]
+
+
+def _attention(
+    queries: jax.Array, columns: Sequence[tuple[Cache, jax.Array]], pieces: int
+) -> jax.Array:
+    """What queries [B, K, G, T, h] see in columns, in the same shape.
+
+    More than one piece: queries are taken in so many turns, and those of a turn do not look at
+    the last columns beyond them, which are hidden from them anyway.
+    """
+    length = queries.shape[3]
+    if pieces == 1 or length % pieces:
+        return _seen(queries, columns)
+    *before, (last, bias) = columns
+    step, seen = length // pieces, []
+    for end in range(step, length + 1, step):
+        early = Cache(last.keys[..., :end], last.values[:, :, :end])
+        part = (early, bias[..., end - step : end, :end])
+        seen.append(_seen(queries[:, :, :, end - step : end], [*before, part]))
+    return jnp.concatenate(seen, axis=3)
+
+
+def _seen(queries: jax.Array, columns: Sequence[tuple[Cache, jax.Array]]) -> jax.Array:
+    rows, shared, group, length, h = queries.shape
     flat = queries.reshape(rows, shared, group * length, h)
-    scores = jnp.einsum("bkqh,bksh->bkqs", flat, keys, preferred_element_type=jnp.float32)
-    scores = scores.reshape(rows, shared, group, length, -1) * (h**-0.5) + bias
-    weights = jax.nn.softmax(scores, axis=-1).astype(x.dtype)
+    scores = []
+    for cache, bias in columns:
+        found = _product(flat, cache.keys, jnp.float32)
+        scores.append(found.reshape(rows, shared, group, length, -1) + bias)
+    joined = scores[0] if len(scores) == 1 else jnp.concatenate(scores, axis=-1)
+    weights = jax.nn.softmax(joined, axis=-1).astype(queries.dtype)
     weights = weights.reshape(rows, shared, group * length, -1)
-    seen = jnp.einsum("bkqs,bksh->bkqh", weights, values)
-    seen = seen.reshape(rows, shared, group, length, h).transpose(0, 3, 1, 2, 4)
-    seen = seen.reshape(rows, length, heads * h) @ block.out[...]
-    return (seen + block.out_bias[...] if config.attention_bias else seen), cache
+    start, seen = 0, []
+    for cache, _ in columns:
+        end = start + cache.values.shape[2]
+        seen.append(_product(weights[..., start:end], cache.values, queries.dtype))
+        start = end
+    return functools.reduce(jnp.add, seen).reshape(queries.shape)
+
+
+def _product(rows: jax.Array, columns: jax.Array, dtype: Any) -> jax.Array:
+    """[B, K, Q, n] times [B or 1, K, n, m]."""
+    if columns.shape[0] == 1:
+        form, columns = "bkqn,knm->bkqm", columns[0]
+    else:
+        form = "bkqn,bknm->bkqm"
+    return jnp.einsum(form, rows, columns, preferred_element_type=dtype)
+
+
+def _joined(config: Config, block: Block, seen: jax.Array) -> jax.Array:
+    """From what heads saw [B, K, G, T, h] back to [B, T, width]."""
+    rows, _, _, length, _ = seen.shape
+    flat = seen.transpose(0, 3, 1, 2, 4).reshape(rows, length, -1) @ block.out[...]
+    return flat + block.out_bias[...] if config.attention_bias else flat
 
 
 def _mlp(config: Config, block: Block, x: jax.Array) -> jax.Array:

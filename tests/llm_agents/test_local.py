@@ -14,7 +14,10 @@ import pytest
 
 from llm_agents.backends.base import ChatMessage, Request
 from llm_agents.backends.local import Local
-from llm_agents.llama.decode import Manner, sample
+from llm_agents.choice import Tokens, TokenTree
+from llm_agents.llama import batching
+from llm_agents.llama.batching import batches
+from llm_agents.llama.decode import Manner, prefill, sample
 from llm_agents.llama.engine import Engine, Task
 from llm_agents.llama.model import merged
 from llm_agents.testing import check_backend
@@ -170,3 +173,64 @@ def test_it_chooses_and_says_what_transformers_does():
         theirs = model(torch.tensor([tokens])).logits[0].numpy()
     theirs = theirs - np.log(np.exp(theirs.astype(np.float64)).sum(-1, keepdims=True))
     np.testing.assert_allclose(forward(engine, tokens), theirs, atol=1e-4)
+
+
+def alike(number, beginning=100):
+    """Prompts of random tokens that begin alike and end differently, in several lengths."""
+    rng = np.random.default_rng(5)
+    shared = rng.integers(5, 300, beginning).tolist()
+    return [
+        (*shared, *rng.integers(5, 300, int(rng.integers(3, 40))).tolist()) for _ in range(number)
+    ]
+
+
+def test_batches_hold_every_prompt_once_and_find_what_they_begin_with():
+    prompts = [*alike(20), *[(1, 2, 3)] * 5, *[tuple(range(90))] * 16]
+    found = list(batches(prompts, (1, 4, 16)))
+    indices = [index for batch in found for index in batch.indices]
+    assert sorted(indices) == list(range(len(prompts)))
+    for batch in found:
+        assert len(batch.indices) <= batch.size
+        group = [prompts[index] for index in batch.indices]
+        assert len({prompt[: batch.shared] for prompt in group}) == 1
+        assert all(0 < len(prompt) - batch.shared <= batch.length for prompt in group)
+    shared = {index: batch.shared for batch in found for index in batch.indices}
+    assert shared[0] == 100 and shared[20] == 0
+    assert shared[25] == 89, "one token of a prompt is left, which predicts the next"
+
+
+def test_a_beginning_that_is_read_once_changes_no_answer(engine, monkeypatch):
+    prompts = alike(18)
+    options = ((7,), (8, 9), (8, 10))
+    trees = [TokenTree(Tokens(prompt, options)) for prompt in prompts]
+    tasks = [Task(prompt, room=6, seed=row) for row, prompt in enumerate(prompts)]
+    assert {batch.shared for batch in batches(prompts, engine.sizes)} == {100}
+    shared, said = engine.score(trees), engine.generate(tasks)
+    monkeypatch.setattr(batching, "LEAST_SHARED", 10_000)
+    assert {batch.shared for batch in batches(prompts, engine.sizes)} == {0}
+    apart, said_apart = engine.score(trees), engine.generate(tasks)
+    for one, other in zip(shared, apart, strict=True):
+        assert one.keys() == other.keys() == {(), (8,)}
+        for node in one:
+            np.testing.assert_allclose(
+                list(one[node].values()), list(other[node].values()), atol=1e-5, rtol=0
+            )
+            assert max(one[node], key=one[node].get) == max(other[node], key=other[node].get)
+    assert [one.tokens for one in said] == [one.tokens for one in said_apart]
+
+
+def test_logits_behind_a_shared_beginning_equal_those_of_the_whole(engine):
+    prompts = alike(4)
+    tokens, pads = batching.padded([prompts[0][:100]], 128, 1)
+    _, beginning = prefill(engine.graph, engine.weights, tokens, pads)
+    rests = batching.padded([prompt[100:] for prompt in prompts], 64, 4)
+    behind, _ = prefill(engine.graph, engine.weights, *rests, (beginning,))
+    whole, _ = prefill(engine.graph, engine.weights, *batching.padded(prompts, 160, 4))
+    np.testing.assert_allclose(behind, whole, atol=1e-5, rtol=0)
+
+
+def test_an_answer_does_not_depend_on_who_shares_the_batch(engine):
+    prompts = [engine.text.encode(f"Number {n}. " * (n % 7 + 1)) for n in range(40)]
+    tasks = [Task(prompt, room=5, seed=n, temperature=1.0) for n, prompt in enumerate(prompts)]
+    together = engine.generate(tasks)
+    assert together == [engine.generate([task])[0] for task in tasks]
