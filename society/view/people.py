@@ -11,13 +11,14 @@ from society.view.source import MOST_ROWS, RunSource
 __all__ = ["People"]
 
 _SHORT = 280
+# The + keeps SQLite from finding all rows of a replicate by its index and sorting them.
 _TABLES = {
     "messages": "SELECT rowid, generation, episode, step, turn, speaker, channel, recipients, text "
-    "FROM messages WHERE replicate = ? AND rowid > ?",
+    "FROM messages WHERE +replicate = ? AND rowid > ?",
     "calls": "SELECT rowid, generation, episode, step, turn, uid, purpose, status, response, "
-    "request FROM calls WHERE replicate = ? AND rowid > ?",
+    "request FROM calls WHERE +replicate = ? AND rowid > ?",
     "events": "SELECT rowid, generation, episode, step, turn, uid, kind, data FROM events "
-    "WHERE replicate = ? AND rowid > ?",
+    "WHERE +replicate = ? AND rowid > ?",
 }
 _SEARCHED = {"messages": "text", "calls": "response", "events": "data"}
 

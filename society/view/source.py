@@ -36,6 +36,7 @@ class RunSource:
         self.seeds: list[int] = list(self.manifest.get("seeds") or [0])
         self._lock = threading.Lock()
         self._journal: Journal | None = None
+        self._counted: tuple[Any, dict[str, Any]] | None = None
 
     def close(self) -> None:
         """Let go of the journal."""
@@ -70,6 +71,20 @@ class RunSource:
         """What changes while a run goes on: status, sums, how many rows there are."""
         summary = self._summary()
         status = "running" if self.running else (summary or {}).get("status", "stopped")
+        return {
+            "status": status,
+            "reason": (summary or {}).get("reason", ""),
+            **self._sums(),
+            "measures": None if self.running or summary is None else _measures(summary),
+            "steps": (summary or {}).get("steps"),
+            "wall_s": (summary or {}).get("wall_s"),
+        }
+
+    def _sums(self) -> dict[str, Any]:
+        """Rows of each table and what calls cost; counted anew only when something was added."""
+        version = self.rows("PRAGMA data_version")
+        if self._counted is not None and self._counted[0] == version:
+            return self._counted[1]
         counts = dict.fromkeys(("calls", "messages", "events", "metrics"), 0)
         for name in counts:
             rows = self.rows(f"SELECT count(*) FROM {name}")
@@ -79,17 +94,14 @@ class RunSource:
             "total(faults) FROM calls"
         )
         spent = spent[0] if spent else (0, 0, 0.0, 0)
-        return {
-            "status": status,
-            "reason": (summary or {}).get("reason", ""),
+        found = {
             "rows": counts,
             "tokens": int(spent[0] + spent[1]),
             "cost_usd": spent[2],
             "faults": int(spent[3]),
-            "measures": None if self.running or summary is None else _measures(summary),
-            "steps": (summary or {}).get("steps"),
-            "wall_s": (summary or {}).get("wall_s"),
         }
+        self._counted = (version, found)
+        return found
 
     @property
     def running(self) -> bool:

@@ -11,6 +11,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     target: "es2022",
     chunkSizeWarningLimit: 700,
+    license: { fileName: "LICENSES.md" }, // the texts of everything that is bundled
     rollupOptions: {
       output: {
         entryFileNames: "assets/[name].js",

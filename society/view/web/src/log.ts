@@ -10,6 +10,7 @@ import type { Kind } from "./store";
 import { momentName, pause } from "./transport";
 
 const MOST_SHOWN = 160;
+const MOST_IN_PLAY = 48; // more than fits on a screen; laying out all of them costs frames
 const LABELS: Record<Kind, string> = { messages: "Messages", calls: "Answers", events: "Events" };
 
 export class LogPanel {
@@ -70,14 +71,15 @@ export class LogPanel {
 
   private showRecent(force: boolean): void {
     const clock = store.clock;
+    const most = store.playing ? MOST_IN_PLAY : MOST_SHOWN;
     const picked: { kind: Kind; row: LogRow }[] = [];
     for (const kind of this.kinds) {
       const rows = store.logs[kind];
       const end = lastAt(rows, clock, (row) => row.clock) + 1;
-      for (const row of rows.slice(Math.max(end - MOST_SHOWN, 0), end)) picked.push({ kind, row });
+      for (const row of rows.slice(Math.max(end - most, 0), end)) picked.push({ kind, row });
     }
     picked.sort((a, b) => compare(a.row.clock, b.row.clock) || a.row.clock[3] - b.row.clock[3] || KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind) || a.row.row - b.row.row);
-    const shown = picked.slice(-MOST_SHOWN);
+    const shown = picked.slice(-most);
     const key = shown.length ? `${shown[0]!.row.row}/${shown.at(-1)!.kind}${shown.at(-1)!.row.row}/${shown.length}/${store.clock.join(".")}` : "none";
     if (!force && key === this.key) return;
     this.key = key;

@@ -16,6 +16,7 @@ import { World } from "./world";
 
 const POLL_MS = 1000;
 const REST_MS = 5000;
+const READ_MS = 120; // nobody reads a log that changes faster
 const KEYS: [string, string][] = [
   ["space", "play or pause"],
   ["← →", "one moment back or on; with shift ten"],
@@ -52,6 +53,9 @@ class Page {
   private tab = 0;
   private dirty = true;
   private moved = false;
+  private drawn = false;
+  private unlisted = false;
+  private listed = 0;
 
   constructor(private root: HTMLElement) {}
 
@@ -144,7 +148,7 @@ class Page {
     if (this.network.fits) this.network.build();
     const label = this.world.label;
     const [net, world] = [...this.views.children] as HTMLButtonElement[];
-    net!.hidden = !this.network.fits || !this.network.usable;
+    net!.hidden = !this.network.fits;
     world!.hidden = label === "";
     fill(world!, label || "World");
     this.views.hidden = net!.hidden || world!.hidden;
@@ -227,6 +231,12 @@ class Page {
     if (this.dirty) {
       this.dirty = false;
       this.draw();
+      this.unlisted = true;
+    }
+    if (this.unlisted && (!store.playing || time - this.listed >= READ_MS)) {
+      this.unlisted = false;
+      this.listed = time;
+      this.list();
     }
     requestAnimationFrame((next) => this.loop(next));
   }
@@ -239,6 +249,10 @@ class Page {
     if (this.view === "network") this.network.show(animate);
     else this.world.show();
     this.charts.show();
+  }
+
+  /** What is read rather than watched. */
+  private list(): void {
     const shown = this.world.label === "World" && this.view === "world" ? [] : legend(this.network.by);
     fill(
       this.legend,
@@ -249,6 +263,10 @@ class Page {
     );
     this.inspector.show();
     this.log.show();
+    if (!this.drawn && store.numSlots) {
+      this.drawn = true;
+      performance.mark("shown"); // what benchmarks/view.py calls loaded
+    }
   }
 
   private fetched = new Map<number, [number, number][]>();

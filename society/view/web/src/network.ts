@@ -1,11 +1,11 @@
 // The population and its ties, with what is said travelling along them.
 
-import createNodeBorderProgram from "./border";
 import Graph from "graphology";
-import Sigma from "sigma";
 
 import { faded, mixed, variable } from "./colours";
 import { h, onSize } from "./dom";
+import { drawing } from "./drawing";
+import type { Drawing } from "./drawing";
 import { categoryOf, colourOf } from "./kinds";
 import type { Colouring } from "./kinds";
 import { store } from "./store";
@@ -23,11 +23,11 @@ interface Pulse {
 
 export class Network {
   readonly element = h("div", { class: "network" });
-  readonly usable: boolean = true;
   by: Colouring = "group";
 
   private graph = new Graph({ multi: false, type: "undirected" });
-  private sigma: Sigma | null = null;
+  private host = h("div", { class: "sigma" });
+  private drawing: Drawing | null = null;
   private canvas = h("canvas", { class: "pulses" });
   private pulses: Pulse[] = [];
   private frame = 0;
@@ -39,15 +39,8 @@ export class Network {
   private speaking = new Set<string>();
 
   constructor() {
-    const host = h("div", { class: "sigma" });
-    this.element.append(host, this.canvas);
+    this.element.append(this.host, this.canvas);
     onSize(this.element, () => this.resize());
-    try {
-      this.sigma = this.makeSigma(host);
-    } catch {
-      this.usable = false;
-      host.replaceChildren(h("p", { class: "empty" }, "This browser cannot draw the network (no WebGL)."));
-    }
   }
 
   get fits(): boolean {
@@ -68,10 +61,22 @@ export class Network {
       }
       this.placed = key;
       this.edgesShown = -2;
-      this.sigma?.getCamera().setState({ x: 0.5, y: 0.5, ratio: 1.06, angle: 0 });
+      const size = num + (stage?.edges?.length ?? 0);
+      if (!this.drawing || this.drawing.most < size) this.drawing = this.begin(size);
+      this.drawing.reset(false);
     }
     this.tie(stage?.edges ?? [], -1);
     this.show(false);
+  }
+
+  private begin(size: number): Drawing {
+    return drawing(
+      this.graph,
+      this.host,
+      { node: (node, data) => this.reduceNode(node, data), edge: (edge) => this.reduceEdge(edge) },
+      { click: (node) => store.select(node === null ? null : (this.uidOf.get(node) ?? null)), hover: (node) => this.hover(node) },
+      size,
+    );
   }
 
   tie(edges: [number, number][], version: number): void {
@@ -114,14 +119,12 @@ export class Network {
       return attributes;
     });
     if (animate) this.send();
-    this.sigma?.refresh({ skipIndexation: true });
+    this.drawing?.refresh();
     this.animate();
   }
 
   redraw(): void {
-    const sigma = this.sigma;
-    if (!sigma) return;
-    sigma.setSetting("labelColor", { color: variable("ink") });
+    this.drawing?.themed();
     this.show(false);
   }
 
@@ -131,52 +134,21 @@ export class Network {
     const ratio = devicePixelRatio || 1;
     this.canvas.width = width * ratio;
     this.canvas.height = height * ratio;
-    this.sigma?.resize();
-    this.sigma?.refresh({ skipIndexation: true });
+    this.drawing?.resize();
   }
 
   reset(): void {
-    void this.sigma?.getCamera().animate({ x: 0.5, y: 0.5, ratio: 1.06, angle: 0 }, { duration: 250 });
+    this.drawing?.reset(true);
   }
 
   private size(num: number): number {
     return num <= 16 ? 13 : num <= 60 ? 10 : num <= 150 ? 7 : num <= 400 ? 5 : num <= 1200 ? 3.4 : 2.4;
   }
 
-  private makeSigma(host: HTMLElement): Sigma {
-    const sigma = new Sigma(this.graph, host, {
-      defaultNodeType: "border",
-      nodeProgramClasses: { border: createNodeBorderProgram },
-      allowInvalidContainer: true,
-      labelFont: "system-ui, sans-serif",
-      labelSize: 12,
-      labelWeight: "500",
-      labelColor: { color: variable("ink") },
-      labelRenderedSizeThreshold: 0,
-      labelDensity: 3,
-      labelGridCellSize: 60,
-      stagePadding: 36,
-      minCameraRatio: 0.05,
-      maxCameraRatio: 4,
-      zIndex: true,
-      defaultDrawNodeHover: () => undefined,
-      nodeReducer: (node, data) => this.reduceNode(node, data),
-      edgeReducer: (edge) => this.reduceEdge(edge),
-    });
-    sigma.on("clickNode", ({ node }) => {
-      const uid = this.uidOf.get(node);
-      if (uid !== undefined) store.select(uid);
-    });
-    sigma.on("clickStage", () => store.select(null));
-    sigma.on("enterNode", ({ node }) => this.hover(node));
-    sigma.on("leaveNode", () => this.hover(null));
-    return sigma;
-  }
-
   private hover(node: string | null): void {
     this.hovered = node;
     this.element.classList.toggle("pointing", node !== null);
-    this.sigma?.refresh({ skipIndexation: true });
+    this.drawing?.refresh();
   }
 
   private get focus(): string | null {
@@ -240,7 +212,7 @@ export class Network {
   private draw(time: number): void {
     this.frame = 0;
     const pen = this.canvas.getContext("2d");
-    if (!pen || !this.sigma) return;
+    if (!pen || !this.drawing) return;
     const ratio = devicePixelRatio || 1;
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
@@ -251,8 +223,8 @@ export class Network {
 
   private drawPulse(pen: CanvasRenderingContext2D, pulse: Pulse, share: number): void {
     if (share < 0 || !this.graph.hasNode(pulse.from) || !this.graph.hasNode(pulse.to)) return;
-    const a = this.sigma!.graphToViewport(this.graph.getNodeAttributes(pulse.from) as { x: number; y: number });
-    const b = this.sigma!.graphToViewport(this.graph.getNodeAttributes(pulse.to) as { x: number; y: number });
+    const a = this.drawing!.place(this.graph.getNodeAttributes(pulse.from) as { x: number; y: number });
+    const b = this.drawing!.place(this.graph.getNodeAttributes(pulse.to) as { x: number; y: number });
     const fade = share < 1 ? 1 : Math.max(0, 1 - (share - 1) / 0.6);
     const head = ease(Math.min(share, 1));
     const tail = ease(Math.min(Math.max(share - 0.35, 0), 1));

@@ -51,6 +51,8 @@ class Store {
   private last: Record<Kind, number> = { messages: 0, calls: 0, events: 0 };
   private known: Record<Kind, number> = { messages: 0, calls: 0, events: 0 };
   private listeners = new Map<Topic, Set<() => void>>();
+  private reading: Promise<void> | null = null;
+  private epoch = 0;
 
   on(topics: Topic | Topic[], listener: () => void): void {
     for (const topic of Array.isArray(topics) ? topics : [topics]) {
@@ -149,8 +151,10 @@ class Store {
     await this.reload();
   }
 
-  /** Read everything of the chosen replicate anew. */
+  /** Read the chosen replicate anew; what was said, and who was who, follow in the background. */
   async reload(): Promise<void> {
+    const epoch = ++this.epoch;
+    this.reading = null;
     this.moments = [];
     this.snapshots = [];
     this.shownBefore = false;
@@ -162,12 +166,14 @@ class Store {
       this.last[kind] = this.known[kind] = 0;
       this.complete[kind] = true;
     }
-    await Promise.all([this.readMoments(), this.readSeries(), this.readPeople(), this.readStage()]);
+    const first = Promise.all([this.readMoments(), this.readSeries(), this.readPeople(), this.readStage()]);
+    const rest = Promise.all([this.readLogs(), first.then(() => this.readSnapshots())]);
+    rest.catch(() => undefined); // refresh reads again what is missing, and says when it cannot
+    await first;
+    if (epoch !== this.epoch) return;
     this.now = this.live ? Math.max(this.moments.length - 1, 0) : 0;
     this.following = this.live;
     for (const topic of ["data", "series", "stage", "state", "time", "selection"] as Topic[]) this.tell(topic);
-    await this.readLogs();
-    await this.readSnapshots();
   }
 
   /** Look what is new; called again and again. */
@@ -218,24 +224,36 @@ class Store {
     }
   }
 
-  private async readLogs(): Promise<void> {
-    await Promise.all(
-      KINDS.map(async (kind) => {
-        const total = this.state.rows[kind];
-        if (total === this.known[kind]) return;
-        for (;;) {
-          const found = await get<Log>("log", { kind, replicate: this.replicate, after: this.last[kind] });
-          this.last[kind] = found.last;
-          this.logs[kind].push(...found.rows);
-          if (this.logs[kind].length > MOST_KEPT) this.complete[kind] = false;
-          if (!found.more || !this.complete[kind]) break;
-        }
+  private readLogs(): Promise<void> {
+    if (this.reading) return this.reading;
+    const reading = this.readPages(this.epoch);
+    const done = () => {
+      if (this.reading === reading) this.reading = null;
+    };
+    reading.then(done, done);
+    return (this.reading = reading);
+  }
+
+  /** Page after page of all kinds at once, shown as they come. */
+  private async readPages(epoch: number): Promise<void> {
+    const totals = { ...this.state.rows };
+    let open = KINDS.filter((kind) => totals[kind] !== this.known[kind]);
+    while (open.length) {
+      const replicate = this.replicate;
+      const pages = await Promise.all(open.map((kind) => get<Log>("log", { kind, replicate, after: this.last[kind] })));
+      if (epoch !== this.epoch) return;
+      open = open.filter((kind, index) => {
+        const { rows, last, more } = pages[index]!;
+        this.last[kind] = last;
+        this.logs[kind].push(...rows);
         this.logs[kind].sort((a, b) => compare(a.clock, b.clock) || a.clock[3] - b.clock[3] || a.row - b.row);
-        this.known[kind] = total;
-      }),
-    );
-    this.tell("data");
-    this.tell("time");
+        this.complete[kind] = this.logs[kind].length <= MOST_KEPT;
+        if (more && this.complete[kind]) return true;
+        this.known[kind] = totals[kind];
+        return false;
+      });
+      this.tell("data");
+    }
   }
 
   private async readStage(): Promise<void> {
