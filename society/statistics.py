@@ -44,6 +44,7 @@ FEW_RUNS = 5
 _RESAMPLES = 4000
 _FLIPS = 10_000
 _EXACT = 20_000
+_ROUNDING = 1e-6  # of shares that were added up in float32
 
 # Pairs of samples to compare: (runs of one side, runs of the other) of every stratum.
 Strata = Sequence[tuple[Sequence[float] | np.ndarray, Sequence[float] | np.ndarray]]
@@ -437,6 +438,10 @@ def _column(values: Sequence[float] | np.ndarray) -> np.ndarray:
 def band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean and ends of the 95 % interval of Student's t at every point of a course.
 
+    Student's interval is symmetric, so near an end of the scale it reaches beyond it. A course
+    that lies in 0 to 1 throughout is taken for a share, one that is never negative for an
+    amount; their intervals are cut there, which leaves out no value that the mean can have.
+
     Args:
       values: [runs, points]; what is not finite is left out, at each point by itself.
 
@@ -457,5 +462,8 @@ def band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         freedom = np.maximum(count - 1, 1)
         spread = np.sqrt(np.nansum((values - middle) ** 2, axis=0) / freedom)
         half = special.stdtrit(freedom, 0.975) * spread / np.sqrt(count)
-        low[known], high[known] = middle - half, middle + half
+        least = 0.0 if np.nanmin(values, initial=0.0) >= -_ROUNDING else -np.inf
+        share = least == 0 and np.nanmax(values, initial=0.0) <= 1 + _ROUNDING
+        low[known] = np.maximum(middle - half, np.minimum(middle, least))
+        high[known] = np.minimum(middle + half, np.maximum(middle, 1.0 if share else np.inf))
     return mean, low, high

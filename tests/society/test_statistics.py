@@ -216,6 +216,29 @@ def test_a_band_is_students_interval_of_the_runs_that_have_a_value():
     assert np.isnan([mean[2], low[2], high[2]]).all()
 
 
+def test_a_band_of_shares_stays_between_0_and_1_and_covers_as_often_as_before():
+    rng = np.random.default_rng(0)
+    hits = {"cut": 0, "student": 0}
+    for _ in range(1000):
+        values = rng.binomial(40, [0.1, 0.9], (8, 2)) / 40
+        mean, low, high = band(values)
+        assert (low >= 0).all() and (high <= 1).all() and ((low <= mean) & (mean <= high)).all()
+        ends = stats.t.interval(0.95, 7, values.mean(0), stats.sem(values))
+        hits["cut"] += int(low[0] <= 0.1 <= high[0])
+        hits["student"] += int(ends[0][0] <= 0.1 <= ends[1][0])
+    assert hits["cut"] == hits["student"] and 930 <= hits["cut"] <= 970
+
+
+def test_a_band_is_cut_only_where_the_whole_course_keeps_to_the_scale():
+    ones = np.array([[0.0, 0.0], [0.0, 0.2], [0.0, 0.0], [0.0, 0.0], [1.0, 0.1], [1.0, 3.0]])
+    _, low, high = band(ones)
+    assert low.tolist() == [0.0, 0.0] and high[1] > 1.5
+    _, low, high = band(ones[:, :1])
+    assert (low[0], high[0]) == (0.0, pytest.approx(0.875, abs=0.01))
+    _, low, _ = band(ones - [0.0, 0.3])
+    assert low[0] < 0
+
+
 def test_a_band_of_few_runs_is_their_range():
     mean, low, high = band(np.array([[1.0, 4.0], [3.0, np.nan]]))
     assert (mean.tolist(), low.tolist(), high.tolist()) == ([2.0, 4.0], [1.0, 4.0], [3.0, 4.0])
