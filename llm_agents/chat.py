@@ -123,11 +123,12 @@ class Chat(TextPolicy):
     async def act(self, ask: Ask, mind: Any, turn: Turn) -> tuple[Reply, Any]:
         """Answer a turn; the mind remembers what was seen and answered."""
         events: dict[str, Any] = {}
+        remember = self._memory.remember
         if turn.first and turn.turn == 0:
             mind = await self._new_episode(ask, mind, turn, events)
         found = await self._memory.recollect(ask, mind, turn, self.context)
         view = View(self._questions, mind, turn, found)
-        if turn.acting:
+        if turn.acting and (self._prepares or mind.get("prediction")):
             view = await self._prepared(ask, view, events)
         drafts: list[Draft] = []
         if turn.talk:
@@ -137,7 +138,7 @@ class Chat(TextPolicy):
                     drafts += await say(ask, view, channel)
         if not turn.acting:
             reply = Reply(turn.fallback, tuple(drafts), notes=view.notes)
-            return reply, await self._remembered(ask, view, Did("", drafts))
+            return reply, await remember(ask, self._questions, view.mind, turn, Did("", drafts))
         prediction = await predict(ask, view) if self.reasoning == "scot" else ""
         decided = await decide(ask, view, self.reasoning, self.samples, prediction)
         drafts += decided.drafts
@@ -145,10 +146,8 @@ class Chat(TextPolicy):
         reply = decided.reply
         if drafts or events:
             reply = Reply(reply.action, tuple(drafts), reply.fallback, reply.notes, events)
-        return reply, await self._remembered(ask, view, Did(decided.said, drafts))
-
-    async def _remembered(self, ask: Ask, view: View, did: Did) -> dict[str, Any]:
-        return await self._memory.remember(ask, self._questions, view.mind, view.turn, did)
+        did = Did(decided.said, drafts)
+        return reply, await remember(ask, self._questions, view.mind, turn, did)
 
     async def _new_episode(
         self, ask: Ask, mind: Any, turn: Turn, events: dict[str, Any]
@@ -201,6 +200,10 @@ class Chat(TextPolicy):
     def _questions(self) -> Questions:
         prompts = Prompts.shipped(self.prompts)
         return Questions(prompts, self.sampling, self.context, self.max_reasks)
+
+    @functools.cached_property
+    def _prepares(self) -> bool:
+        return self.plan != "none" or self.strategy == "revised"
 
     @functools.cached_property
     def _memory(self) -> Memory:

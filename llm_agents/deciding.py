@@ -1,5 +1,6 @@
 """From a turn to an action: asking, reading, asking again, and settling among samples."""
 
+import functools
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
@@ -47,15 +48,14 @@ async def decide(
     template = reasoning if thinks else "direct"
     channel = inline_channel(turn) if thinks else ""
     names = names_of(turn, channel)
-    given: dict[str, Any] = {
-        "question": turn.question,
-        "options": turn.options or (),
-        "hint": turn.answer_hint,
-    }
+    more: dict[str, Any] = {}
     if thinks:
-        public = channel not in turn.addressed
-        given |= {"talk": (channel,) if channel else (), "names": names, "public": public}
-    messages = view.messages(questions.prompts.render_again(template, **given), prediction)
+        talk = (channel,) if channel else ()
+        more = {"talk": talk, "names": names, "public": channel not in turn.addressed}
+    task = questions.prompts.render_again(
+        template, question=turn.question, options=turn.options or (), hint=turn.answer_hint, **more
+    )
+    messages = view.messages(task, prediction)
     form = ANSWER_LINE if thinks else ""
     context = view.context("act", form=form, talk=channel, reasoning=reasoning, names=names)
     notes: dict[str, Any] = view.notes | ({"prediction": prediction} if prediction else {})
@@ -110,13 +110,19 @@ def _decided(
     read: _Read, turn: Turn, channel: str, notes: dict[str, Any], reasoning: Reasoning
 ) -> Decided:
     text = read.response.text
-    said = one_line(answer_part(text) or text, 200)
+    said = _told(text)
     drafts = inline_drafts(turn, channel, text) if channel else ()
     attitudes = None
     if reasoning == "bdi":
         found = labelled(text, *ATTITUDES)
         attitudes = {name: one_line(found[name], 300) for name in ATTITUDES if name in found}
     return Decided(Reply(read.action, notes=notes), said, drafts, attitudes)
+
+
+@functools.lru_cache(maxsize=1 << 12)  # short answers repeat
+def _told(text: str) -> str:
+    """What a reply says, in one line."""
+    return one_line(answer_part(text) or text, 200)
 
 
 def _read(turn: Turn, response: Response) -> _Read:

@@ -45,6 +45,8 @@ class Prompts:
         # Rules, personas, questions and earlier turns repeat; rendering costs as much as the
         # rest of a turn.
         self.render_again = functools.lru_cache(maxsize=1 << 16)(self.render)
+        # Agents in the same situation read the same; what differs is soon forgotten again.
+        self.render_lately = functools.lru_cache(maxsize=1 << 11)(self.render)
 
     @classmethod
     def shipped(cls, replaced: Mapping[str, str] | None = None) -> "Prompts":

@@ -1,6 +1,7 @@
 """How a policy words what it asks: templates, sampling, and how long each part may be."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,6 +43,11 @@ class ContextBudget:
         return CHARS_PER_TOKEN * getattr(self, part)
 
 
+@functools.lru_cache(maxsize=1 << 12)
+def _system(text: str) -> ChatMessage:
+    return ChatMessage("system", text)
+
+
 @dataclasses.dataclass(frozen=True)
 class Questions:
     """Makes requests from templates.
@@ -57,7 +63,7 @@ class Questions:
     def messages(self, mind: Mapping[str, Any], rules: str, user: str) -> tuple[ChatMessage, ...]:
         """A conversation that begins: who one is and how the world works, then a text."""
         system = self.prompts.render_again("system", persona=mind["persona"], rules=rules)
-        return (ChatMessage("system", system), ChatMessage("user", user))
+        return (_system(system), ChatMessage("user", user))
 
     def request(
         self,
@@ -67,15 +73,11 @@ class Questions:
         options: tuple[str, ...] | None = None,
     ) -> Request:
         """A request with the policy's sampling; ``context`` is for scripted backends."""
+        way = self.sampling
         return Request(
-            messages=messages,
-            purpose=purpose,
-            options=options,
-            max_tokens=self.sampling.max_tokens,
-            temperature=self.sampling.temperature,
-            top_p=self.sampling.top_p,
+            messages, purpose, "", options, None, None, way.max_tokens, way.temperature, way.top_p,
             context=context,
-        )
+        )  # fmt: skip
 
     def again(
         self,

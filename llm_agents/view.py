@@ -41,21 +41,23 @@ class View:
 
     def messages(self, ask: str, prediction: str = "") -> tuple[ChatMessage, ...]:
         """The conversation that ends with a question."""
-        mind, found, plan = self.mind, self.found, self.mind.get("plan") or {}
+        mind, found, plan = self.mind, self.found, self.mind.get("plan")
         prompts = self.questions.prompts
         entries = [
             prompts.render_again("entry", saw=one["saw"], heard=one["heard"], did=one["did"])
             for one in found.history
         ]
-        user = prompts.render(
+        beliefs = mind.get("bdi")
+        render = prompts.render if beliefs else prompts.render_lately
+        user = render(
             "turn",
             strategy=mind["strategy"],
-            plan=plan.get("broad", ()),
-            intent=next(iter(plan.get("steps", ())), ""),
-            beliefs=mind.get("bdi") or {},
-            memories=found.memories,
+            plan=tuple(plan.get("broad", ())) if plan else (),
+            intent=next(iter(plan.get("steps", ())), "") if plan else "",
+            beliefs=beliefs or None,
+            memories=tuple(found.memories),
             forgotten=found.forgotten,
-            history=entries,
+            history=tuple(entries),
             left_out=found.left_out,
             inbox=self.inbox,
             unread=self.unread,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 __all__ = ["calm_collector"]
 
-THRESHOLDS = (100_000, 20, 50)
+THRESHOLDS = (400_000, 20, 50)
 
 
 @contextlib.contextmanager

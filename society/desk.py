@@ -17,6 +17,7 @@ import asyncio
 import contextvars
 import dataclasses
 import json
+import operator
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -48,6 +49,7 @@ from society.journal_rows import CallKey, Divergence
 
 __all__ = ["Asker", "Desk", "StoppedError"]
 
+_key_of = operator.attrgetter("key")
 _encode_loosely = json.JSONEncoder(sort_keys=True, default=str).encode
 
 
@@ -105,9 +107,10 @@ class Asker:
 
     def _key(self, request: Request) -> CallKey:
         """The next key of the request's purpose."""
-        ordinal = self._ordinals.get(request.purpose, 0)
-        self._ordinals[request.purpose] = ordinal + 1
-        return CallKey(*self._place, self._uid, request.purpose, ordinal)
+        purpose = request.purpose
+        ordinal = self._ordinals.get(purpose, 0)
+        self._ordinals[purpose] = ordinal + 1
+        return CallKey._make((*self._place, self._uid, purpose, ordinal))
 
 
 class Desk:
@@ -290,12 +293,13 @@ class Desk:
 
     # ---- asking -------------------------------------------------------------------------
 
-    async def _ask(self, name: str, keyed: Sequence[tuple[CallKey, Request]]) -> list[Response]:
+    def _ask(self, name: str, keyed: Sequence[tuple[CallKey, Request]]) -> Wait:
+        """Take questions; to be awaited at once, for whoever asks has given up its seat."""
         if self._stopped is not None:
             raise self._refusal()
         wait = Wait(self.driven or current_seat.get(), len(keyed))
         for number, (key, request) in enumerate(keyed):
-            request = seeded(request, request_seed(self._seed_of(key.replicate), key))
+            request = seeded(request, request_seed(self._seed_of(key[0]), key))
             text = canonical(request)
             hashed = hash_of(text)
             stored = self._stored(key, hashed)
@@ -303,9 +307,9 @@ class Desk:
                 wait.answers[number] = stored
                 wait.left -= 1
             else:
-                merge = self._merge_key(name, request, hashed)
+                merge = self._merge_key(name, request, text, hashed)
                 self._submit(_Call(key, name, request, text, hashed, merge, wait, number))
-        return await self._released(wait) if wait.left else wait.answers
+        return self._released(wait) if wait.left else wait
 
     def _released(self, wait: Wait) -> Wait:
         """The same wait, with the seat given up until its answers have come."""
@@ -332,11 +336,11 @@ class Desk:
             raise Divergence("calls", key._asdict(), "request_hash", row.request_hash, hashed)
         return Response.from_json(json.loads(row.response))
 
-    def _merge_key(self, name: str, request: Request, hashed: str) -> str:
+    def _merge_key(self, name: str, request: Request, text: str, hashed: str) -> str:
         """Requests with equal keys are asked once."""
         backend = self._backends[name]
         if request.options is not None and backend.capabilities.logprobs:
-            hashed = canonical(request, seed=False)
+            hashed = text[: text.rindex(",")]  # all but the seed
         return hashed + _plain(request.context) if backend.reads_context else hashed
 
     def _submit(self, call: _Call) -> None:
@@ -363,7 +367,7 @@ class Desk:
             return
         pending, self._pending = self._pending, {}
         for name, calls in pending.items():
-            calls.sort(key=lambda call: call.key)
+            calls.sort(key=_key_of)
             groups = [self._asked[name, call.merge] for call in calls]
             self.batch_sizes[len(groups)] += 1
             self._start(self._send(name, groups))
@@ -413,7 +417,8 @@ class Desk:
         failed: list[tuple[_Call, BaseException]] = []
         for group, outcome in arrived:
             self._asked.pop((group[0].backend, group[0].merge), None)
-            group = self._split(group, outcome)
+            if len(group) > 1:
+                group = self._split(group, outcome)
             error = stopping_error(outcome, group[0].backend)
             for index, call in enumerate(group):
                 if error is None:
@@ -445,7 +450,7 @@ class Desk:
         gave none after all, the answer is a sample that belongs to one seed; the others ask
         for their own.
         """
-        if len(group) == 1 or not isinstance(outcome, Response):
+        if not isinstance(outcome, Response):
             return group
         if stopping_error(outcome, "") is not None or outcome.option_logprobs is not None:
             return group

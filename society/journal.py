@@ -113,7 +113,9 @@ class Journal:
         """
         try:
             with self._lock:
-                if key not in self._asked_in(key.replicate, key.generation):
+                held = self._asked.get(key[0])
+                asked = held[1] if held and held[0] == key[1] else self._asked_in(*key[:2])
+                if key not in asked:
                     return None
                 row = self._database.execute(_CALL, key).fetchone()
         except sqlite3.DatabaseError as error:
@@ -308,15 +310,13 @@ class Journal:
 
     def _asked_in(self, replicate: int, generation: int) -> set[tuple]:
         """Keys of the stored calls of a generation; one generation a replicate is kept."""
-        held, asked = self._asked.get(replicate, (None, set()))
-        if held != generation:
-            columns = ", ".join(TABLES["calls"].key)
-            rows = self._database.execute(
-                f"SELECT {columns} FROM calls WHERE replicate = ? AND generation = ?",
-                (replicate, generation),
-            )
-            asked = set(rows)
-            self._asked[replicate] = generation, asked
+        columns = ", ".join(TABLES["calls"].key)
+        rows = self._database.execute(
+            f"SELECT {columns} FROM calls WHERE replicate = ? AND generation = ?",
+            (replicate, generation),
+        )
+        asked = set(rows)
+        self._asked[replicate] = generation, asked
         return asked
 
     def _add(self, table: str, rows: Iterable[tuple]) -> None:

@@ -213,20 +213,26 @@ _TYPES = {
 
 
 def call_row(call: StoredCall) -> tuple:
-    """Columns of table calls."""
-    key = call.key
-    fixed = (
-        *map(int, key[:6]),
-        storable(key.purpose),
-        int(key.ordinal),
-        *map(storable, call[1:7]),
-        int(call.prompt_tokens),
-        int(call.completion_tokens),
-        float(call.cost_usd),
-        int(call.faults),
+    """Columns of table calls; of the four the one with the most columns, so spelt out."""
+    key, hashed, request, response, status, backend, model, *counts = call
+    *place, purpose, ordinal = key
+    replicate, generation, episode, step, turn, uid = map(int, place)
+    purpose, ordinal = storable(purpose), int(ordinal)
+    request = request if request.isascii() else storable(request)
+    response = response if response.isascii() else storable(response)
+    backend, model = storable(backend), storable(model)
+    read, written, cost, faults = int(counts[0]), int(counts[1]), float(counts[2]), int(counts[3])
+    sealed = (
+        f"{replicate}\x1f{generation}\x1f{episode}\x1f{step}\x1f{turn}\x1f{uid}\x1f{purpose}\x1f"
+        f"{ordinal}\x1f{hashed}\x1f{request}\x1f{response}\x1f{status}\x1f{backend}\x1f{model}\x1f"
+        f"{read}\x1f{written}\x1f{cost}\x1f{faults}"
     )
-    told = (float(call.latency_s), int(call.attempts), int(call.cached), float(call.at))
-    return (*fixed, *told, seal(fixed))
+    return (
+        replicate, generation, episode, step, turn, uid, purpose, ordinal,
+        hashed, request, response, status, backend, model, read, written, cost, faults,
+        float(counts[4]), int(counts[5]), int(counts[6]), float(counts[7]),
+        zlib.crc32(sealed.encode()),
+    )  # fmt: skip
 
 
 def message_row(row: StoredMessage) -> tuple:

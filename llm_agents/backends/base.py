@@ -277,8 +277,8 @@ def canonical(request: Request, *, seed: bool = True) -> str:
         None if request.options is None else tuple(request.options),
         request.regex,
         request.max_tokens,
-        float(request.temperature),
-        float(request.top_p),
+        request.temperature,
+        request.top_p,
         tuple(request.stop),
     )
     told = _form_again(*form) if request.schema is None else _form(*form, request.schema)
@@ -296,7 +296,8 @@ def _form(
     schema: Mapping[str, Any] | None = None,
 ) -> str:
     """How an answer must look, as the inner part of a JSON list."""
-    return _encode([prefill, options, schema, regex, max_tokens, temperature, top_p, stop])[1:-1]
+    heat, share = float(temperature), float(top_p)
+    return _encode([prefill, options, schema, regex, max_tokens, heat, share, stop])[1:-1]
 
 
 _form_again = functools.lru_cache(maxsize=1024, typed=True)(_form)

@@ -280,6 +280,8 @@ def test_a_request_gets_the_seed_of_its_key_alone():
         faults=st.tuples() | st.just(("server", "timeout")),
         error=st.none() | st.just(BackendError("empty", "nothing \ud800", True, 2.0)),
         method=st.sampled_from(["", "logprobs"]),
+        finish_reason=st.sampled_from(["stop", "length"]),
+        model=st.text(max_size=5),
     )
 )
 def test_what_is_stored_of_an_answer_is_its_plain_json(response):
