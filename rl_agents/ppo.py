@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rl_agents import heads
 from rl_agents.adam import Adam, adam_step
@@ -180,15 +181,16 @@ def train(
         (networks with memory), not single steps.
     """
     length, rows = batch.value.shape
-    if not whole_rows:
-        batch = jax.tree.map(lambda leaf: leaf.reshape(length * rows, *leaf.shape[2:]), batch)
-    axis, items = (1, rows) if whole_rows else (0, length * rows)
+    if whole_rows:
+        items, part_of = rows, _rows_of(batch)
+    else:
+        items, part_of = length * rows, _steps_of(batch)
     pieces = min(shape.minibatches, items)
     size = items // pieces
 
     def step(carry: tuple[Any, Adam], index: Array) -> tuple[tuple[Any, Adam], dict[str, Array]]:
         net, opt = carry
-        part = jax.tree.map(lambda leaf: _taken(leaf, index, axis), batch)
+        part = part_of(index)
         start = jax.tree.map(lambda leaf: leaf[index], memory) if whole_rows else ()
         grads, metrics = jax.grad(loss, has_aux=True)(net, start, part, settings)
         return adam_step(net, opt, grads, settings.lr, settings.max_norm), metrics
@@ -246,7 +248,51 @@ def train_members(
     return found._replace(metrics={name: value.mean() for name, value in found.metrics.items()})
 
 
-def _taken(leaf: Array, index: Array, axis: int) -> Array:
-    """Rows at indices that are known to exist: no bounds are checked."""
-    at = (slice(None),) * axis + (index,)
-    return leaf.at[at].get(mode="promise_in_bounds")
+def _rows_of(batch: Batch) -> Callable[[Array], Batch]:
+    """Picks whole rows of a batch by number."""
+
+    def picked(index: Array) -> Batch:
+        return jax.tree.map(lambda leaf: leaf.at[:, index].get(mode="promise_in_bounds"), batch)
+
+    return picked
+
+
+def _steps_of(batch: Batch) -> Callable[[Array], Batch]:
+    """Picks single steps of a batch by number, in any order.
+
+    A step is one row of one table: picking rows of many narrow arrays costs as much for each
+    of them as for a wide one.
+    """
+    leaves, tree = jax.tree.flatten(batch)
+    num = batch.value.size
+    shapes = [leaf.shape[2:] for leaf in leaves]
+    columns = [_as_floats(leaf.reshape(num, -1)) for leaf in leaves]
+    ends = np.cumsum([column.shape[1] for column in columns])
+    table = jnp.concatenate(columns, axis=1)
+
+    def picked(index: Array) -> Batch:
+        rows = table.at[index].get(mode="promise_in_bounds")
+        parts = jnp.split(rows, ends[:-1].tolist(), axis=1)
+        return jax.tree.unflatten(
+            tree,
+            [
+                _from_floats(part, leaf.dtype).reshape(-1, *shape)
+                for part, leaf, shape in zip(parts, leaves, shapes, strict=True)
+            ],
+        )
+
+    return picked
+
+
+def _as_floats(column: Array) -> Array:
+    """The same bits as float32; bool as 0 and 1."""
+    if column.dtype == jnp.bool_ or column.dtype.itemsize < 4:
+        return column.astype(jnp.float32)
+    return jax.lax.bitcast_convert_type(column, jnp.float32)
+
+
+def _from_floats(column: Array, dtype: Any) -> Array:
+    """The inverse of ``_as_floats``."""
+    if dtype == jnp.bool_ or jnp.dtype(dtype).itemsize < 4:
+        return column.astype(dtype)
+    return jax.lax.bitcast_convert_type(column, dtype)
