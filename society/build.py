@@ -14,6 +14,7 @@ from society.archetypes import archetypes_of, seat_archetypes
 from society.attributes import group_columns
 from society.carry import Carry, Parts, placed, results_of
 from society.channels import channel_plan
+from society.components import Component
 from society.contract import Measure, Selection
 from society.engine import Engine
 from society.envs import each_world, many_worlds, refuse_unfit, repeated
@@ -33,7 +34,6 @@ from society.ties import TIE_CHANGES, attaches, check_ties, make_rewiring, ties_
 from society.transmission import Copy
 from worlds.captions import Caption, Framing
 from worlds.policy import ArrayPolicy, TextPolicy
-from worlds.registry import load
 from worlds.tree import as_arrays
 from worlds.types import Graph
 
@@ -322,11 +322,11 @@ def make_selection(scenario: Scenario, world: Any) -> Selection | None:
 def make_measures(
     scenario: Scenario, world: Any, population: Population, channels: Mapping[str, Any]
 ) -> dict[str, Measure]:
-    """The world's own measures, then the scenario's; one that is named twice counts once."""
+    """The world's own measures, then the scenario's; of two that are equal one counts."""
     slices = population.slices()
     found: dict[str, Measure] = {}
     for name in world.measures:
-        measure = load("measure", name)()
+        measure = Component("measure", name).build()
         try:
             measure.check(world, slices)
         except ValueError:
@@ -338,8 +338,8 @@ def make_measures(
             if hasattr(measure, "for_channels"):
                 measure = measure.for_channels(channels)
             measure.check(world, slices)
-            name = spec.use if spec.use not in found or not spec.params else f"{spec.use}_{index}"
-            found[name] = measure
+            fresh = found.get(spec.use) in (None, measure)
+            found[spec.use if fresh else f"{spec.use}_{index}"] = measure
     return found
 
 

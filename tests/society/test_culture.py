@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from society.build import build
 from society.contract import Record
 from society.graphs.base import build_graph
 from society.graphs.lattices import ConnectedCaveman
@@ -230,6 +231,12 @@ def test_few_texts_make_no_tree():
     assert found["text_tree"] == "" and math.isnan(found["tree_fit"])
 
 
+SPELT = (
+    "[{use: text_similarity, by: tfidf, embedding: sentence_transformers}, "
+    "{use: text_attractor, of: length}]"
+)
+
+
 def run(tmp_path, name, *sets):
     return run_scenario(load_scenario(name, sets=sets), out=tmp_path)["measures"]
 
@@ -256,3 +263,16 @@ def test_caves_keep_more_difference_between_them_than_a_complete_graph(tmp_path)
     cliques = run(tmp_path, "story_networks", "backend=drift", "seeds=3", "steps=5")
     mixed = run(tmp_path, "story_networks", "backend=drift", "seeds=3", "steps=5", "graph=complete")
     assert min(cliques["cultural_fst"]["values"]) > max(mixed["cultural_fst"]["values"]) + 0.2
+
+
+def test_a_measure_that_names_its_defaults_is_the_worlds_own():
+    """A run folder's scenario spells all parameters out; its measures keep their names."""
+    plain = load_scenario("story_chain", sets=["backend=drift"])
+    spelt = load_scenario("story_chain", sets=["backend=drift", f"measures={SPELT}"])
+    names = list(build(plain).measures)
+    assert list(build(spelt).measures) == names
+    other = load_scenario(
+        "story_chain", sets=["backend=drift", "measures=[{use: text_similarity, by: embedding}]"]
+    )
+    assert names == ["text_similarity", "text_attractor"]
+    assert list(build(other).measures) == ["text_similarity", "text_similarity_0"]

@@ -1,11 +1,13 @@
 """Worlds of texts in the loop: stopped and resumed, replayed offline, learned by array policies."""
 
 import contextlib
+import json
 import sqlite3
 from pathlib import Path
 
 import numpy as np
 import pytest
+from killing import finish, kill_at_each, replay
 
 from society.errors import ScenarioError
 from society.journal import Journal
@@ -16,6 +18,7 @@ from worlds.registry import make
 SHORT = {
     "rooms_cooperation": ["world.max_steps=6", "seeds=1"],
     "town_day": ["world.minutes=90"],
+    "town_party": ["world.minutes=120"],
     "story_networks": ["groups.tellers.count=20", "steps=3"],
     "story_chain": ["groups.tellers.count=20", "steps=3"],
     "iterated_learning": ["world.chain=2", "groups.chains.count=2"],
@@ -26,11 +29,33 @@ SHORT = {
     "rooms_explore": ["world.max_steps=12", "world.explore=4", "seeds=1"],
 }
 FAST = ("rooms_cooperation", "game_master_village")
+POINTS = ("journal.after_commit:3", "checkpoint.half_written:1", "journal.before_commit:1")
+
+
+def settings(name, *more):
+    backend = "drift" if name.startswith("story") else "mock"
+    return [*SHORT[name], f"backend={backend}", *more]
 
 
 def load(name, *more):
-    backend = "drift" if name.startswith("story") else "mock"
-    return load_scenario(name, [*SHORT[name], f"backend={backend}", *more])
+    return load_scenario(name, settings(name, *more))
+
+
+@pytest.mark.parametrize(
+    ("name", "points"),
+    [
+        ("negotiation", POINTS[:1]),
+        *(pytest.param(name, POINTS, marks=pytest.mark.slow) for name in SHORT),
+    ],
+)
+def test_a_killed_world_of_texts_ends_the_same_and_replays_offline(name, points, tmp_path):
+    whole = json.loads(json.dumps(run_scenario(load(name), tmp_path / "whole")))
+    scenario = [name, *(part for one in settings(name) for part in ("--set", one))]
+    folder, known = kill_at_each(tmp_path, scenario, points)
+    assert 0 < len(known) < whole["llm"]["calls"]
+    last = finish(tmp_path, folder, whole, known)
+    assert len(last.asked) == len(set(last.asked)) == whole["llm"]["calls"] - len(known)
+    assert replay(tmp_path, folder).summary["digest"] == whole["digest"]
 
 
 @pytest.mark.parametrize(

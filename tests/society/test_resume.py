@@ -3,25 +3,27 @@
 The runs are real: the command line in processes of its own, killed by SIGKILL.
 """
 
-import dataclasses
-import json
 import os
 import random
 import shutil
 import signal
-import sqlite3
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
+from killing import (
+    finish,
+    journalled,
+    kill_at_each,
+    only_folder,
+    replay,
+    society,
+    without_times,
+)
 
 from society.checkpoint import checkpoints
 from society.durable import KILLPOINTS
 from society.recorder import RunFolder
 
-DRIVER = Path(__file__).with_name("interruptible.py")
 SCENARIO = (
     "donor_game",
     *("--set", "generations=2", "--set", "seeds=2"),
@@ -32,104 +34,6 @@ SCENARIO = (
 PASSED_ONCE = [(point, 1) for point in KILLPOINTS]
 PASSED_OFTEN = [(point, 5) for point in KILLPOINTS if point.startswith(("journal", "checkpoint"))]
 KILLS = int(os.environ.get("SOCIETY_TEST_KILLS", "30"))
-
-
-@dataclasses.dataclass
-class Attempt:
-    """One process: its exit code, what it printed, and what it asked.
-
-    seconds: from the moment it was ready to its end; asking_s: from its first question
-      (where that was waited for).
-    """
-
-    code: int
-    summary: dict
-    seconds: float
-    asking_s: float
-    asked: list[str]
-    errors: str
-
-
-def society(tmp_path, *arguments, kill_at="", kill_after_s=None, once="ready", **variables):
-    """Run the command line, to its end or until it is killed.
-
-    Args:
-      kill_after_s: seconds after it is ready, or (once="asking") after its first question.
-    """
-    log, shown = tmp_path / "asked.log", tmp_path / "errors.txt"
-    log.write_bytes(b"")
-    environment = {**os.environ, "SOCIETY_KILL_AT": kill_at, **variables}
-    with shown.open("w+") as errors:
-        process = subprocess.Popen(
-            [sys.executable, DRIVER, log, *map(str, arguments), "--json", "--quiet"],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        )
-        ready = wait_for(shown, process)
-        asking = wait_for(log, process) if once == "asking" else ready
-        if kill_after_s is not None:
-            try:
-                process.wait(max(0.0, asking + kill_after_s - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-        output, _ = process.communicate()
-        ended = time.monotonic()
-        errors.seek(0)
-        return Attempt(
-            process.returncode,
-            json.loads(output) if output else {},
-            ended - ready,
-            ended - asking,
-            log.read_text().split(),
-            errors.read(),
-        )
-
-
-def wait_for(path, process):
-    """Wait until something is in a file, or the process has ended; returns the time."""
-    while process.poll() is None and not path.stat().st_size:
-        time.sleep(0.005)
-    return time.monotonic()
-
-
-def journalled(folder):
-    """Hashes of the requests whose answers are in a journal, with how each call went."""
-    path = folder / "journal.sqlite"
-    if not path.exists():
-        return {}
-    database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-    try:
-        rows = database.execute("SELECT request_hash, * FROM calls").fetchall()
-    except sqlite3.OperationalError:  # killed before its tables were made
-        rows = []
-    database.close()
-    return {row[0]: row[1:] for row in rows}
-
-
-def finish(tmp_path, folder, expected, known):
-    """Resume to the end; nothing journalled is asked again or written otherwise."""
-    attempt = society(tmp_path, "resume", folder)
-    assert attempt.code == 0, attempt.errors
-    check_asked(folder, attempt, known)
-    assert without_times(attempt.summary) == without_times(expected.summary)
-    return attempt
-
-
-def check_asked(folder, attempt, known):
-    assert not set(attempt.asked) & set(known), "a journalled answer was asked again"
-    after = journalled(folder)
-    assert {name: after[name] for name in known} == known
-
-
-def without_times(summary):
-    return {name: value for name, value in summary.items() if name not in ("run_dir", "wall_s")}
-
-
-def only_folder(out):
-    (folder,) = [path for path in out.iterdir() if not path.name.startswith(".")]
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -144,38 +48,25 @@ def straight(tmp_path_factory):
 
 
 def test_a_run_killed_at_one_write_after_another_ends_the_same(tmp_path, straight):
-    out = tmp_path / "runs"
-    killed = society(tmp_path, "run", *SCENARIO, "--out", out, kill_at="journal.after_commit:6")
-    assert killed.code == -signal.SIGKILL
-    folder = only_folder(out)
-    known = journalled(folder)
-    assert known, "some answers were stored before the kill"
-    for point in (
+    points = (
+        "journal.after_commit:6",
         "journal.before_commit:4",
         "checkpoint.half_written:3",
         "checkpoint.after_rename:2",
         "summary.before_rename",
-    ):
-        killed = society(tmp_path, "resume", folder, kill_at=point)
-        assert killed.code == -signal.SIGKILL, killed.errors
-        check_asked(folder, killed, known)
-        known = journalled(folder)
+    )
+    folder, known = kill_at_each(tmp_path, SCENARIO, points)
     newest = checkpoints(folder / "checkpoints")[-1]
     data = bytearray(newest.read_bytes())
     data[len(data) // 2] ^= 1
     newest.write_bytes(data)
-    finish(tmp_path, folder, straight, known)
+    finish(tmp_path, folder, straight.summary, known)
 
 
 def test_a_finished_run_replays_offline_and_asks_nobody(tmp_path, straight):
-    folder = Path(straight.summary["run_dir"])
-    before = (folder / "journal.sqlite").read_bytes()
-    attempt = society(tmp_path, "replay", folder, SOCIETY_TEST_OFFLINE="1")
-    assert attempt.code == 0, attempt.errors
-    assert attempt.asked == []
+    attempt = replay(tmp_path, Path(straight.summary["run_dir"]))
     assert attempt.summary["digest"] == straight.summary["digest"]
     assert attempt.summary["llm"] == straight.summary["llm"]
-    assert (folder / "journal.sqlite").read_bytes() == before
 
 
 def test_changed_code_is_named_by_step_and_agent(tmp_path, straight):
@@ -217,7 +108,7 @@ def test_runs_killed_at_random_moments_end_the_same(tmp_path, straight):
                 continue
             known = journalled(folder)
             cut += 0 < len(known) < straight.summary["llm"]["calls"]
-            finish(tmp_path, folder, straight, known)
+            finish(tmp_path, folder, straight.summary, known)
             folder.rename(tmp_path / f"done-{kills}")
     assert cut >= KILLS // 4, "many kills should fall between the first and the last answer"
 
@@ -233,8 +124,8 @@ def test_a_run_killed_at_any_write_point_ends_the_same(tmp_path, straight, point
         assert all(path.name.startswith(".") for path in out.iterdir())
         return
     folder = only_folder(out)
-    finish(tmp_path, folder, straight, journalled(folder))
-    replayed = society(tmp_path, "replay", folder, SOCIETY_TEST_OFFLINE="1")
+    finish(tmp_path, folder, straight.summary, journalled(folder))
+    replayed = replay(tmp_path, folder)
     assert replayed.summary["digest"] == straight.summary["digest"]
 
 
@@ -247,17 +138,11 @@ def test_a_run_of_arrays_alone_is_as_durable(tmp_path):
     )
     straight = society(tmp_path, "run", *scenario, "--out", tmp_path / "straight")
     assert straight.code == 0, straight.errors
-    out = tmp_path / "killed"
     points = ["journal.after_commit:2", "checkpoint.half_written:2", "checkpoint.after_prune:1"]
-    killed = society(tmp_path, "run", *scenario, "--out", out, kill_at=points[0])
-    folder = only_folder(out)
-    for point in points[1:]:
-        assert killed.code == -signal.SIGKILL, killed.errors
-        killed = society(tmp_path, "resume", folder, kill_at=point)
-    assert killed.code == -signal.SIGKILL, killed.errors
+    folder, _ = kill_at_each(tmp_path, scenario, points)
     for _ in range(2):  # the second time it is finished already
-        finish(tmp_path, folder, straight, {})
-    replayed = society(tmp_path, "replay", folder, SOCIETY_TEST_OFFLINE="1")
+        finish(tmp_path, folder, straight.summary, {})
+    replayed = replay(tmp_path, folder)
     assert without_times(replayed.summary) == without_times(straight.summary)
 
 
@@ -273,16 +158,10 @@ def test_a_run_that_learns_is_as_durable(tmp_path):
     )
     straight = society(tmp_path, "run", *scenario, "--out", tmp_path / "straight")
     assert straight.code == 0, straight.errors
-    out = tmp_path / "killed"
     points = ["checkpoint.after_rename:1", "checkpoint.half_written:2", "journal.after_commit:2"]
-    killed = society(tmp_path, "run", *scenario, "--out", out, kill_at=points[0])
-    folder = only_folder(out)
-    for point in points[1:]:
-        assert killed.code == -signal.SIGKILL, killed.errors
-        assert not (folder / "policies").exists() or not list((folder / "policies").iterdir())
-        killed = society(tmp_path, "resume", folder, kill_at=point)
-    assert killed.code == -signal.SIGKILL, killed.errors
-    finish(tmp_path, folder, straight, {})
+    folder, _ = kill_at_each(tmp_path, scenario, points)
+    assert not (folder / "policies").exists() or not list((folder / "policies").iterdir())
+    finish(tmp_path, folder, straight.summary, {})
     weights = {
         path.name: path.read_bytes()
         for path in (Path(straight.summary["run_dir"]) / "policies").iterdir()

@@ -1,7 +1,7 @@
 """The command line for tests that kill it: checkpoints at every step, and a log of questions.
 
-Run as ``python interruptible.py LOG ARGUMENTS...``. Each question that reaches the mock
-backend adds a line with the hash of its request to LOG. ``SOCIETY_TEST_OFFLINE`` blocks
+Run as ``python interruptible.py LOG ARGUMENTS...``. Each question that goes out to a backend
+adds a line with the hash of its request to LOG. ``SOCIETY_TEST_OFFLINE`` blocks
 sockets; ``SOCIETY_TEST_CHANGE`` runs code that says something else to the agents.
 """
 
@@ -11,7 +11,7 @@ import sys
 
 import society.execute
 from llm_agents.backends.base import request_hash
-from llm_agents.backends.mock import Mock
+from llm_agents.backends.wrappers import Budget
 from society.cli import main
 from society.speakers import Speakers
 
@@ -19,14 +19,13 @@ from society.speakers import Speakers
 def log_questions(path):
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    def logged(answer):
-        def answer_and_log(self, request):
-            os.write(handle, f"{request_hash(request)}\n".encode())
-            return answer(self, request)
+    go_out = Budget._pass
 
-        return answer_and_log
+    async def log_and_go_out(self, ask, requests):
+        os.write(handle, "".join(f"{request_hash(one)}\n" for one in requests).encode())
+        return await go_out(self, ask, requests)
 
-    Mock._answer, Mock._choice = logged(Mock._answer), logged(Mock._choice)
+    Budget._pass = log_and_go_out
 
 
 def block_sockets():
