@@ -261,7 +261,7 @@ def loop_table(agents, rounds):
 def memory_table(agents, memories, rounds, modules, limit_gb):
     """One search among everybody's memories: all at once, and one agent alone."""
     width = Hashing().size
-    fits = int(0.6 * min(available_bytes(), limit_gb * 2**30) / (memories * width * 4))
+    fits = int(0.8 * min(available_bytes(), limit_gb * 2**30) / (memories * (2 * width + 20)))
     agents = max(1, min(agents, fits))
     print(f"\n## A search among {memories:,} memories, {width} numbers each\n")
     print("| what | agents | ms a query, median | best |\n|---|---|---|---|")
@@ -305,7 +305,8 @@ def filled(agents, memories, width):
     rng = np.random.default_rng(0)
     block = rng.standard_normal((memories, width), np.float32)
     block = np.rint(4000 * block / np.linalg.norm(block, axis=1, keepdims=True))
-    streams.vectors = np.empty((agents, memories, width), np.float32)
+    block = block.astype(np.int16)
+    streams.vectors = np.empty((agents, memories, width), np.int16)
     for agent in range(agents):
         streams.vectors[agent] = np.roll(block, agent, axis=0)
     streams.norms = np.full((agents, memories), 4000, np.float32)

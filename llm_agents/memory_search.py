@@ -5,9 +5,9 @@ the *length* of its stream; rows beyond it do not count, so doing a step again w
 same rows to the same places. Minds ask the desk with ``Remember`` and ``Recall``; what a
 group wants to recall at a time is one matrix product over one array.
 
-Vectors are held as whole numbers of length 4000, in float32. Every sum of their products
-stays below 2**24, so products are exact whatever the order of summation, and a search gives
-the same bits on every machine, for one agent or a thousand.
+Vectors are held as whole numbers of length 4000, in two bytes each, and multiplied in float32
+block by block. Every sum of their products stays below 2**24, so products are exact whatever the
+order of summation, and a search gives the same bits on every machine, for one agent or a thousand.
 """
 
 import dataclasses
@@ -22,6 +22,8 @@ __all__ = ["Entry", "Recall", "Recency", "Remember", "Row", "Streams", "Weights"
 
 SCALE = 4000.0
 _ROOM = 16
+_BLOCK = 1 << 17  # numbers multiplied at a time: as float32 they stay in a core's cache
+_SCORED = 1 << 17  # memories scored at a time
 
 
 class Entry(NamedTuple):
@@ -89,7 +91,7 @@ class Streams:
 
     ids: [n, m] int64, which memory lies in a place, -1 = none. importance: [n, m] float32.
     used: [n, m] int32, the own turn in which it was last found or made.
-    vectors: [n, m, d] float32 whole numbers. norms: [n, m] float32 lengths of them.
+    vectors: [n, m, d] int16. norms: [n, m] float32 lengths of them.
     A memory with id i lies at place i modulo ``capacity``: the oldest is overwritten.
     """
 
@@ -103,7 +105,7 @@ class Streams:
         self.importance = np.zeros((num_minds, 0), np.float32)
         self.used = np.zeros((num_minds, 0), np.int32)
         self.norms = np.zeros((num_minds, 0), np.float32)
-        self.vectors = np.zeros((num_minds, 0, 0), np.float32)
+        self.vectors = np.zeros((num_minds, 0, 0), np.int16)
 
     # ---- checkpoint ---------------------------------------------------------------------
 
@@ -121,7 +123,7 @@ class Streams:
             "ids": self.ids.copy(),
             "importance": self.importance.copy(),
             "used": self.used.copy(),
-            "vectors": None if exact else self.vectors.astype(np.int16),
+            "vectors": None if exact else self.vectors.copy(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -130,7 +132,7 @@ class Streams:
         self.importance = np.array(state["importance"])
         self.used = np.array(state["used"])
         self.norms = np.zeros(self.ids.shape, np.float32)
-        self.vectors = np.zeros((*self.ids.shape, 0), np.float32)
+        self.vectors = np.zeros((*self.ids.shape, 0), np.int16)
         self._entries = [
             [
                 Entry(kind, text, float(self.importance[agent, place]), now, tuple(evidence))
@@ -144,7 +146,7 @@ class Streams:
             self._fresh = list(zip(agents.tolist(), places.tolist(), strict=True))
         else:
             self._fresh = []
-            self.vectors = held.astype(np.float32)
+            self.vectors = np.array(held, np.int16)
             self.norms = _lengths(self.vectors)
 
     # ---- writing ------------------------------------------------------------------------
@@ -196,7 +198,9 @@ class Streams:
             once = {asked[number][0]: number for number in reversed(searching)}
             now = [number for number in searching if once[asked[number][0]] == number]
             searching = [number for number in searching if number not in set(now)]
-            self._search(asked, now, vectors, answers)
+            step = max(1, _SCORED // self.ids.shape[1])
+            for start in range(0, len(now), step):
+                self._search(asked, now[start : start + step], vectors, answers)
         return answers
 
     def _search(
@@ -215,7 +219,7 @@ class Streams:
             count = len(asked[number][1].queries)
             queries[place, :, :count] = vectors[starts[number] : starts[number] + count].T
         rows = min(self.ids.shape[1], max(recall.length for recall in recalls))
-        dots = np.matmul(_rows_of(self.vectors, agents, rows), queries)
+        dots = _products(self.vectors, agents, rows, queries)
         scorer = _Scorer(self, agents, rows, recalls)
         for place, number in enumerate(searching):
             answers[number] = [[] for _ in recalls[place].queries]
@@ -250,7 +254,7 @@ class Streams:
             return np.zeros((0, self.vectors.shape[-1]), np.float32)
         vectors = np.rint(unit(self.embedding.embed(texts)) * SCALE).astype(np.float32)
         if self.vectors.shape[-1] != vectors.shape[1]:
-            self.vectors = np.zeros((*self.ids.shape, vectors.shape[1]), np.float32)
+            self.vectors = np.zeros((*self.ids.shape, vectors.shape[1]), np.int16)
         if fresh:
             agents, places = np.transpose(fresh)
             self.vectors[agents, places] = vectors[: len(fresh)]
@@ -355,6 +359,36 @@ def _rows_of(array: np.ndarray, agents: np.ndarray, rows: int) -> np.ndarray:
     if last - first + 1 == len(agents) and np.array_equal(agents, np.arange(first, last + 1)):
         return array[first : last + 1, :rows]
     return array[agents, :rows]
+
+
+def _products(
+    vectors: np.ndarray, agents: np.ndarray, rows: int, queries: np.ndarray
+) -> np.ndarray:
+    """Products of the first rows of some agents with queries of their own.
+
+    Args:
+      vectors: [n, m, d] int16. agents: [k]. rows: how many of each. queries: [k, d, w] float32.
+
+    Returns:
+      [k, rows, w] float32.
+    """
+    width = vectors.shape[2]
+    products = np.empty((len(agents), rows, queries.shape[2]), np.float32)
+    several = max(1, _BLOCK // max(1, rows * width))
+    long = min(rows, max(1, _BLOCK // max(1, width)))
+    block = np.empty((several, long, width), np.float32)
+    for first in range(0, len(agents), several):
+        chosen = agents[first : first + several]
+        for start in range(0, rows, long):
+            end = min(start + long, rows)
+            part = block[: len(chosen), : end - start]
+            part[:] = _rows_of(vectors[:, start:end], chosen, end - start)
+            np.matmul(
+                part,
+                queries[first : first + len(chosen)],
+                out=products[first : first + len(chosen), start:end],
+            )
+    return products
 
 
 def _lengths(vectors: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import types
 import numpy as np
 import pytest
 
+from llm_agents import memory_search
 from llm_agents.embeddings import Embedding, Hashing, SentenceTransformers
 from llm_agents.memory_search import Entry, Recall, Remember, Streams, Weights, spread
 from society.tree_codec import decode, encode
@@ -171,14 +172,24 @@ def test_products_are_exact_so_that_their_order_does_not_matter():
     texts = [" ".join(map(str, rng.integers(0, 99, 12))) for _ in range(300)]
     length = kept(held, *[(text, 5, 0) for text in texts])
     held.search([(0, Recall((texts[0],), length, 1, 1))])
-    vectors = held.vectors[0, :300]
-    assert (
-        np.array_equal(vectors, np.rint(vectors)) and np.abs(held.norms[0, :300] - 4000).max() < 7
-    )
+    assert held.vectors.dtype == np.int16 and np.abs(held.norms[0, :300] - 4000).max() < 7
+    vectors = held.vectors[0, :300].astype(np.float32)
     exact = vectors.astype(np.int64) @ vectors[7].astype(np.int64)
     assert np.array_equal(vectors @ vectors[7], exact)
     order = rng.permutation(128)
     assert np.array_equal(vectors[:, order] @ vectors[7, order], exact)
+
+
+def test_many_memories_are_multiplied_block_by_block_with_the_same_result():
+    rng = np.random.default_rng(2)
+    vectors = rng.integers(-900, 900, (5, 1700, 96)).astype(np.int16)
+    agents = np.array([0, 2, 3])
+    queries = rng.integers(-900, 900, (3, 96, 2)).astype(np.float32)
+    for rows in (1, 40, 1700):
+        assert 1700 * 96 > memory_search._BLOCK > 3 * 40 * 96, "one, several and parts of agents"
+        found = memory_search._products(vectors, agents, rows, queries)
+        exact = vectors[agents, :rows].astype(np.int64) @ queries.astype(np.int64)
+        assert np.array_equal(found, exact)
 
 
 def test_hashed_texts_are_alike_where_they_share_words():
