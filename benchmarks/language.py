@@ -1,6 +1,6 @@
 """Overhead of language agents with a model that answers at once, beside Concordia's.
 
-    python benchmarks/language.py [--quick] [--peer FOLDER]
+    python benchmarks/language.py [--quick] [--peer FOLDER] [--tables steps requests run memory]
 
 Tables: microseconds of a language agent's step beside the peer's, in turns; a whole run of
 the loop (captions, device, journal); requests that went out; one search of memory, for
@@ -42,6 +42,7 @@ from society.run import run_scenario
 from society.scenario import load_scenario
 from worlds.types import Birth, Seat, Turn
 
+TABLES = ("steps", "requests", "run", "memory")
 RULES = "The recipient gets two times what the donor gives up. " * 12
 RUN = """
 world: {use: matrix_game, game: prisoners_dilemma_akata, rounds: ROUNDS, pairs: random}
@@ -73,12 +74,12 @@ class Instant(Backend):
 class Society:
     """Chat agents at a desk with the run's journal, all taking a turn at a time."""
 
-    def __init__(self, agents, policy, folder, options=None, alike=False):
+    def __init__(self, agents, policy, folder, options=None, alike=False, unlike=False):
         self.backend = Instant()
         self.journal = Journal.open(folder / "journal.sqlite")
         self.desk = Desk({"it": self.backend}, self.journal)
         self.policy, self.agents, self.step = policy, agents, 0
-        self.options, self.alike = options, alike
+        self.options, self.alike, self.unlike = options, alike, unlike
         self.streams = policy.streams(agents)
         self.minds = [
             drive(policy.birth(None, Birth(Seat(uid, uid=uid, name=self.name(uid)))))
@@ -105,7 +106,7 @@ class Society:
         turn = Turn(
             seat=Seat(uid, uid=uid, name=self.name(uid)),
             rules=RULES,
-            text=f"Round {self.step}. You own 10 units.",
+            text=f"Round {self.step}. You own {uid if self.unlike else 10} units.",
             question="How many units do you give up?",
             options=self.options,
             parse=lambda text: text,
@@ -192,6 +193,7 @@ def steps_table(agents, peers, rounds, modules):
     print("|---|---|---|---|---|---|---|")
     policies = {
         "chat, no memory": Chat(reasoning="justify", memory=NoMemory()),
+        "chat, no memory, everybody sees another text": Chat(reasoning="justify", memory="none"),
         "chat, window of 10 turns": Chat(reasoning="justify", memory=Window(turns=10)),
         "chat, memory stream": Chat(reasoning="justify", memory=Stream(turns=3)),
     }
@@ -200,7 +202,7 @@ def steps_table(agents, peers, rounds, modules):
         for number, (name, policy) in enumerate(policies.items()):
             path = Path(folder) / str(number)
             path.mkdir()
-            contestants[name] = Society(agents, policy, path), agents
+            contestants[name] = Society(agents, policy, path, unlike="another" in name), agents
         if not isinstance(modules, str):
             contestants["Concordia, minimal entity"] = Peer(peers, modules), peers
         taken = {name: [] for name in contestants}
@@ -330,6 +332,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer agents, rounds and memories")
     parser.add_argument("--peer", default="", help="site-packages that hold Concordia")
+    parser.add_argument("--tables", nargs="+", default=TABLES, choices=TABLES)
     parser.add_argument("--memory-gb", type=float, default=64, help="most memory to fill")
     options = parser.parse_args()
     quick = options.quick
@@ -339,11 +342,15 @@ def main():
     if isinstance(modules, str):
         print(modules)
     agents = 200 if quick else 1000
-    steps_table(agents, 20 if quick else 100, 5 if quick else 15, modules)
-    requests_table(agents)
-    loop_table(agents, 5 if quick else 12)
-    gc.collect()
-    memory_table(agents, 2000 if quick else 10_000, 3, modules, options.memory_gb)
+    if "steps" in options.tables:
+        steps_table(agents, 20 if quick else 100, 5 if quick else 15, modules)
+    if "requests" in options.tables:
+        requests_table(agents)
+    if "run" in options.tables:
+        loop_table(agents, 5 if quick else 12)
+    if "memory" in options.tables:
+        gc.collect()
+        memory_table(agents, 2000 if quick else 10_000, 3, modules, options.memory_gb)
 
 
 if __name__ == "__main__":
