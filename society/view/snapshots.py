@@ -198,9 +198,14 @@ def _by_spectrum(net: Any) -> list[list[float]]:
 
 
 def _squared(points: np.ndarray) -> list[list[float]]:
-    low, high = np.percentile(points, [1, 99], axis=0)
-    points = (np.clip(points, low, high) - low) / np.maximum(high - low, 1e-9)
-    return np.round(points, 4).tolist()
+    """Places within the unit square; those far out are drawn in, so that the rest fills it."""
+    offset = points - np.median(points, axis=0)
+    radius = np.linalg.norm(offset, axis=1, keepdims=True)
+    far = max(1.3 * float(np.percentile(radius, 95)), 1e-9)
+    beyond = np.maximum(radius / far - 1, 0)
+    points = offset * np.where(beyond > 0, (1 + 0.2 * np.tanh(beyond / 0.2)) / (1 + beyond), 1)
+    low, high = points.min(0), points.max(0)
+    return np.round((points - low) / np.maximum(high - low, 1e-9), 4).tolist()
 
 
 def _edges(graph: Any) -> list[list[int]] | None:
