@@ -307,7 +307,7 @@ class Frame:
         self.flat = flat
         self.least = 1.0 if not flat and all(float(x).is_integer() for x in xs) else 0.0
         self.xs = _span(xs, 0.06 if flat else 0.0)
-        self.ys = _span(ys, 0.0 if tight or flat else 0.06)
+        self.ys = _span(_with_zero(ys), 0.0 if tight or flat else 0.06)
 
     def x(self, value: float) -> float:
         """Place of an x value."""
@@ -373,6 +373,12 @@ def _span(values: Sequence[float], margin: float) -> tuple[float, float]:
         low = 0.0
     room = (high - low) * margin
     return low - (room if low else 0.0), high + room
+
+
+def _with_zero(values: Sequence[float]) -> Sequence[float]:
+    """What never changes is drawn above (or below) zero; nothing at all below one."""
+    known = {v for v in values if v is not None and math.isfinite(v)}
+    return (0.0, known.pop() or 1.0) if len(known) == 1 else values
 
 
 def _ticks(low: float, high: float, least: float = 0.0) -> list[float]:

@@ -153,6 +153,15 @@ def test_a_study_has_one_page_with_intervals_and_contrasts(run, tmp_path):
     assert "<script" not in html
 
 
+def test_what_never_changes_is_drawn_above_zero():
+    for value, ticks in ((20.0, {"0", "20"}), (0.0, {"0", "1"})):
+        svg = plots.courses(
+            [plots.Course("told", [0.0, 1.0], [value, value])], title="told", x_label="step"
+        )
+        assert ticks <= set(re.findall(r'text-anchor="end">([^<]+)<', svg))
+        assert "-" not in "".join(re.findall(r'text-anchor="end">([^<]+)<', svg))
+
+
 def test_courses_stay_inside_their_picture():
     line = plots.Course("x", range(50), [0.5] * 50, [0.4] * 50, [0.6] * 50)
     svg = plots.courses([line, line], title="two", theory=[("zero", 0.0)])

@@ -84,6 +84,16 @@ def test_a_learner_of_parts_makes_the_language_compositional():
     assert same["marks"]["topographic"] == [0.0] and same["marks"]["distinct"] == [1 / 9]
 
 
+def test_languages_are_marked_when_a_learner_has_named_everything():
+    world = make("iterated_learning", num_slots=1, chain=2, bottleneck=9)
+    state, errors = world.init(KEY), []
+    for _ in range(world.horizon):
+        state, moved = world.step(KEY, state, ["wawa"])
+        errors.append(float(moved.metrics["error"]))
+    assert [step for step, error in enumerate(errors) if error == error] == [8, 17]
+    assert errors[8] > 0.5 and errors[17] == 0.0
+
+
 def test_names_must_differ_where_that_is_asked_for():
     world = make("iterated_learning", num_slots=1, chain=1, expressive="yes")
     state, _ = play_language(world, lambda *_: "wawa")

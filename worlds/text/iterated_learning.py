@@ -30,7 +30,8 @@ class IteratedLearning(HostWorld[dict[str, Any]]):
     the one that was taught. With ``expressive`` a name that was already given to another
     meaning is refused by adding a syllable. Metrics: ``topographic`` (Spearman correlation of
     distances between meanings and between names: compositionality), ``error`` (normalised edit
-    distance to the taught names), ``distinct`` (share of different names).
+    distance to the taught names), ``distinct`` (share of different names), at the last step of
+    each generation; NaN at the others.
     Every slot is a chain. Its learner forgets between generations: use ``memory: none``.
     Source: Kirby, Cornish & Smith (2008), doi:10.1073/pnas.0707835105; Brighton & Kirby
     (2006), doi:10.1162/106454606776073323 (topographic similarity).
@@ -134,7 +135,11 @@ class IteratedLearning(HostWorld[dict[str, Any]]):
 
     def _moved(self, state: dict[str, Any], reward: np.ndarray) -> Transition:
         over = np.full(self.num_slots, state["step"] >= self.horizon)
-        metrics = {name: np.float32(np.mean(values)) for name, values in state["marks"].items()}
+        done = state["step"] % len(self.meanings) == 0  # between learners there is no language
+        metrics = {
+            name: np.float32(np.mean(values) if done else np.nan)
+            for name, values in state["marks"].items()
+        }
         return moved(reward, over, np.zeros_like(over), metrics)
 
     def outcome(self, state: dict[str, Any]) -> dict[str, Any]:
