@@ -7,8 +7,6 @@ real state of one replicate, a value that checkpoints store, and moves it.
 """
 
 import dataclasses
-import itertools
-import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -26,7 +24,7 @@ from society.plan import Place
 from society.population import Population
 from worlds.captions import Caption
 from worlds.framing import Framing
-from worlds.host import AskModel, Happening, HostWorld, Question
+from worlds.host import HASHED, AskModel, Happening, HostWorld, Question, hashed_words
 from worlds.random import fold
 from worlds.spaces import AnyText
 from worlds.tree import doc_field, provided, pytree
@@ -43,8 +41,6 @@ __all__ = [
     "hosted",
     "with_actions",
 ]
-
-EMBEDDING = 64
 
 
 class Page(NamedTuple):
@@ -144,7 +140,7 @@ class Hosted(World[Book]):
     def observation_space(self, slot: int) -> gymnasium.Space:
         """The host world's own, or a hashed bag of the words of its text."""
         if isinstance(self.blank.now.view, Mapping) and "words" in self.blank.now.view:
-            return spaces.Dict({"words": spaces.Box(-1, 1, (EMBEDDING,), np.float32)})
+            return spaces.Dict({"words": spaces.Box(-1, 1, (HASHED,), np.float32)})
         return self.world.observation_space(slot)
 
     def action_space(self, slot: int) -> gymnasium.Space:
@@ -420,7 +416,7 @@ def _page(world: HostWorld, seen: Observation, arrays: bool) -> Page:
     own = world.observation_space(0)
     plain = isinstance(own, spaces.Dict) and not own.spaces
     if arrays and plain:
-        view = {"words": np.stack([_bag(text) for text in seen.text or ()])}
+        view = {"words": np.stack([hashed_words(text) for text in seen.text or ()])}
     legal = None if seen.legal is None else np.asarray(seen.legal, bool)
     if legal is None and arrays and isinstance(world.action_space(0), AnyText):
         counts = [len(options or ()) for options in seen.options or [()] * world.num_slots]
@@ -432,17 +428,6 @@ def _page(world: HostWorld, seen: Observation, arrays: bool) -> Page:
             )
         legal = np.arange(most) < np.maximum(counts, 1)[:, None]
     return Page(view, np.asarray(seen.alive, bool), np.asarray(seen.acting, bool), legal)
-
-
-def _bag(text: str) -> np.ndarray:
-    """Hashed words and pairs of words as one unit vector."""
-    words = text.lower().split()
-    found = np.zeros(EMBEDDING, np.float32)
-    for part in [*words, *map(" ".join, itertools.pairwise(words))]:
-        code = zlib.crc32(part.encode())
-        found[code % EMBEDDING] += 1.0 if code & (1 << 20) else -1.0
-    size = np.linalg.norm(found)
-    return found / size if size else found
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:

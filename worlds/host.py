@@ -8,6 +8,8 @@ index that an array policy chooses is looked up there.
 """
 
 import abc
+import itertools
+import zlib
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
@@ -21,17 +23,22 @@ from worlds.types import Array, Observation, ParseError, Seat, Transition
 from worlds.world import State, World
 
 __all__ = [
+    "HASHED",
     "AskModel",
     "Happening",
     "HostWorld",
     "Question",
     "Scene",
+    "hashed_words",
     "moved",
     "option_named",
     "read_choice",
     "shown",
     "words_of",
 ]
+
+
+HASHED = 64  # numbers that stand for a text where arrays are wanted
 
 
 class Happening(NamedTuple):
@@ -147,6 +154,21 @@ def shown(
 def moved(reward: Any, terminated: Any, truncated: Any, metrics: Any = None) -> Transition:
     """A transition of NumPy arrays."""
     return Transition(reward, terminated, truncated, metrics=metrics or {})
+
+
+def hashed_words(text: str) -> np.ndarray:
+    """[64] float32: hashed words and pairs of words as one unit vector; zeros for an empty text.
+
+    Source: Weinberger et al. (2009), "Feature hashing for large scale multitask learning",
+    doi:10.1145/1553374.1553516.
+    """
+    words = text.lower().split()
+    found = np.zeros(HASHED, np.float32)
+    for part in [*words, *map(" ".join, itertools.pairwise(words))]:
+        code = zlib.crc32(part.encode())
+        found[code % HASHED] += 1.0 if code & (1 << 20) else -1.0
+    size = np.linalg.norm(found)
+    return found / size if size else found
 
 
 def words_of(key: Any, num: int, name: str = "") -> np.ndarray:

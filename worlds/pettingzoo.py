@@ -46,7 +46,8 @@ def parallel_env(
     Args:
       world: a World, or the name of one (``society list worlds``).
       text: show words beside arrays, ``{"text": ..., "vec": ...}``, and accept texts as
-        actions; worlds with texts of their own always do.
+        actions; worlds with texts of their own always do (``vec`` is then the text's words,
+        hashed, as learners see them in a run).
       masks: where legal actions are shown, as ``infos[agent]["action_mask"]``, or as
         ``{"observation": ..., "action_mask": ...}``.
       max_steps: truncate episodes after so many steps; for worlds without an end.

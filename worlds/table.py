@@ -9,6 +9,7 @@ from gymnasium import spaces
 
 from worlds.episode import Episode
 from worlds.framing import Framing
+from worlds.host import HASHED, hashed_words
 from worlds.spaces import AnyText, action_masks, refuse_outside, rows_of
 from worlds.types import ParseError, Transition
 from worlds.wording import Wording
@@ -45,6 +46,7 @@ class Table:
         self.wording = self._wording(framing, text)
         self.text = text or self.world.backend == "host"
         self.view_space = _shown_space(self.world.observation_space(0))
+        self.hashed = self.world.backend == "host" and self.view_space is None
         self.actions = self.world.action_space(0)
         self.faults: dict[str, str] = {}
         self._spaces: dict[int, tuple[gymnasium.Space[Any], gymnasium.Space[Any]]] = {}
@@ -221,9 +223,11 @@ class Table:
         rows: list[Any] = [{} for _ in range(num)]
         if self.view_space is not None:
             rows = rows_of(self.view_space, observation.view, num)
+        elif self.hashed:
+            rows = [hashed_words(text) for text in observation.text or ()]
         masked = observation.legal is not None and self.masks == "observation"
         if self.text:
-            key = "vec" if self.view_space is not None else None
+            key = "vec" if self.view_space is not None or self.hashed else None
             texts = self._texts()
             rows = [
                 {"text": text, key: row} if key else {"text": text}
@@ -252,6 +256,8 @@ class Table:
 
     def _observation_space(self, slot: int) -> gymnasium.Space[Any]:
         space = _shown_space(self.world.observation_space(slot))
+        if self.hashed:
+            space = spaces.Box(-1.0, 1.0, (HASHED,), np.float32)
         legal = self.episode.observation_at_start().legal
         masked = self.masks == "observation" and legal is not None
         parts: dict[str, gymnasium.Space[Any]] = {}

@@ -280,12 +280,23 @@ def test_host_worlds_show_texts_and_look_indices_up_in_options(toys):
     env = parallel_env(toys.Story())
     shown, infos = env.reset(seed=0)
     assert shown["agent_0"]["text"] in ("Once", "Long ago")
+    assert shown["agent_0"]["vec"].shape == (64,) and shown["agent_0"]["vec"].dtype == np.float32
+    assert np.linalg.norm(shown["agent_0"]["vec"]) == pytest.approx(1.0)
     assert [infos[name]["acting"] for name in env.agents] == [True, False]
     shown, rewards, *_ = env.step({"agent_0": 1})
     assert shown["agent_1"]["text"].endswith("fox")
     assert rewards == {"agent_0": 3.0, "agent_1": 0.0}
     shown, *_ = env.step({"agent_1": "jumped"})
     assert shown["agent_0"]["text"].endswith("fox jumped")
+
+
+@pytest.mark.parametrize("name", ["retelling", "rooms", "town", "negotiation"])
+def test_worlds_of_texts_show_the_text_and_its_words_as_numbers(name):
+    env = parallel_env(name)
+    shown, _ = env.reset(seed=1)
+    for agent in env.agents:
+        assert set(env.observation_space(agent).spaces) == {"text", "vec"}
+        assert env.observation_space(agent).contains(shown[agent])
 
 
 @pytest.mark.parametrize(
