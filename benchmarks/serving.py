@@ -26,8 +26,23 @@ from llm_agents.backends.openai_wire import payload
 from llm_agents.backends.serving import ModelServer
 from llm_agents.backends.vllm_guards import MissingModelError
 
-RULES = "The recipient gets two times what the donor gives up. " * 8
+RULES = " The recipient gets two times what the donor gives up. " * 8
 LETTERS = ("J", "F")
+AMOUNT = "How many units do you give up?"
+# One look at the likeliest tokens is enough where the model is going to answer with an option;
+# otherwise the backend asks more, dearer questions, and nothing is compared.
+GAME = """
+You are playing a game with another player. In every round each of you chooses one of the options J and F.
+Whom you meet is drawn anew every round.
+You choose at the same time, without knowing each other's choice.
+If you choose J and the other player chooses J, you win 8 points and the other player wins 8.
+If you choose J and the other player chooses F, you win 0 points and the other player wins 10.
+If you choose F and the other player chooses J, you win 10 points and the other player wins 0.
+If you choose F and the other player chooses F, you win 5 points and the other player wins 5.
+Your goal is to win as many points as possible."""  # noqa: E501
+CHOICE = """Which option do you choose?
+Options: J, F
+Reply with one of the options and nothing else."""
 
 
 def requests_of(round_, number, tokens, options):
@@ -35,8 +50,10 @@ def requests_of(round_, number, tokens, options):
     return [
         Request(
             messages=(
-                ChatMessage("system", f"You are agent {i} of round {round_}. {RULES}"),
-                ChatMessage("user", f"You own {i} units. How many do you give up?"),
+                ChatMessage(
+                    "system", f"You are Agent {i} of {round_}.{GAME if options else RULES}"
+                ),
+                ChatMessage("user", f"Round {i + 1}.\n\n{CHOICE if options else AMOUNT}"),
             ),
             options=LETTERS if options else None,
             max_tokens=tokens,

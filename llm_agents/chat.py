@@ -70,6 +70,10 @@ class Chat(TextPolicy):
         "window", "what is kept of earlier turns: none, window or stream", component="memory"
     )
     reasoning: Reasoning = doc_field("direct", "what is asked for before the answer")
+    answers: Literal["text", "json"] = doc_field(
+        "text",
+        "form of an answer that is a number; json: by the world's schema, asked for directly",
+    )
     samples: int = doc_field(1, "replies asked for at once; what most of them say is done", ge=1)
     plan: Literal["none", "daily", "steps"] | Plan = doc_field("none", "how far it plans ahead")
     strategy: Literal["none", "one_sentence", "revised"] = doc_field(
@@ -88,6 +92,11 @@ class Chat(TextPolicy):
     def check_params(self) -> None:
         """Raise PromptError, a ValueError, where a template cannot be read."""
         self._questions.prompts.check_text(self.persona, "persona")
+        if self.answers == "json" and self.reasoning not in ("direct", "scot"):
+            raise ValueError(
+                f"answers: json asks for a number and nothing else, which reasoning: "
+                f"{self.reasoning} does not; use reasoning: direct or scot, or answers: text"
+            )
 
     def prompt_hashes(self) -> dict[str, str]:
         """SHA-256 of every template in use, for the manifest."""
@@ -140,7 +149,9 @@ class Chat(TextPolicy):
             reply = Reply(turn.fallback, tuple(drafts), notes=view.notes)
             return reply, await remember(ask, self._questions, view.mind, turn, Did("", drafts))
         prediction = await predict(ask, view) if self.reasoning == "scot" else ""
-        decided = await decide(ask, view, self.reasoning, self.samples, prediction)
+        decided = await decide(
+            ask, view, self.reasoning, self.samples, prediction, in_json=self.answers == "json"
+        )
         drafts += decided.drafts
         view.mind = self._after(view.mind, decided, prediction)
         reply = decided.reply

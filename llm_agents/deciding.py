@@ -1,8 +1,9 @@
 """From a turn to an action: asking, reading, asking again, and settling among samples."""
 
 import functools
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ __all__ = ["IN_ONE_REPLY", "Decided", "Reasoning", "decide", "settled"]
 Reasoning = Literal["direct", "justify", "cot", "scot", "bdi"]
 IN_ONE_REPLY = ("justify", "cot", "bdi")
 ANSWER_LINE = "answer_line"
+JSON_ANSWER = "json"
 ATTITUDES = ("belief", "desire", "intention")
 
 
@@ -39,7 +41,13 @@ class _Read(NamedTuple):
 
 
 async def decide(
-    ask: Ask, view: View, reasoning: Reasoning, samples: int = 1, prediction: str = ""
+    ask: Ask,
+    view: View,
+    reasoning: Reasoning,
+    samples: int = 1,
+    prediction: str = "",
+    *,
+    in_json: bool = False,
 ) -> Decided:
     """Ask for the action until it can be read; then the world's fallback is taken."""
     turn, questions = view.turn, view.questions
@@ -52,20 +60,23 @@ async def decide(
     if thinks:
         talk = (channel,) if channel else ()
         more = {"talk": talk, "names": names, "public": channel not in turn.addressed}
+    schema = _object_of(turn.schema) if in_json and turn.schema is not None else None
+    hint = turn.answer_hint if schema is None else _json_hint(schema["properties"]["answer"])
     task = questions.prompts.render_again(
-        template, question=turn.question, options=turn.options or (), hint=turn.answer_hint, **more
+        template, question=turn.question, options=turn.options or (), hint=hint, **more
     )
     messages = view.messages(task, prediction)
-    form = ANSWER_LINE if thinks else ""
+    form = JSON_ANSWER if schema is not None else ANSWER_LINE if thinks else ""
     context = view.context("act", form=form, talk=channel, reasoning=reasoning, names=names)
     notes: dict[str, Any] = view.notes | ({"prediction": prediction} if prediction else {})
     options = turn.options if scored else None
     for reasks in range(questions.max_reasks + 1):
-        request = questions.request(messages, "act", context, options)
+        request = questions.request(messages, "act", context, options, schema)
         if samples > 1 and not reasks:
-            read = [_read(turn, r) for r in await ask.many([request] * samples)]
+            said = await ask.many([request] * samples)
         else:
-            read = [_read(turn, await ask(request))]
+            said = [await ask(request)]
+        read = [_read(turn, response, schema is not None) for response in said]
         good = [one for one in read if not one.problem]
         if good:
             chosen, agreed = settled([one.action for one in good]) if len(good) > 1 else (0, 1)
@@ -74,7 +85,7 @@ async def decide(
             return _decided(good[chosen], turn, channel, notes, reasoning)
         response, problem = read[-1].response, read[-1].problem
         messages = questions.again(
-            messages, response, problem, form=form, options=turn.options, hint=turn.answer_hint
+            messages, response, problem, form=form, options=turn.options, hint=hint
         )
         notes |= {"problem": problem, "reply": one_line(response.text, 200)}
     notes["reasks"] = questions.max_reasks
@@ -125,17 +136,43 @@ def _told(text: str) -> str:
     return one_line(answer_part(text) or text, 200)
 
 
-def _read(turn: Turn, response: Response) -> _Read:
+def _object_of(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """An object that holds the answer: models are used to objects, and servers begin with them."""
+    return {
+        "type": "object",
+        "properties": {"answer": dict(schema)},
+        "required": ["answer"],
+        "additionalProperties": False,
+    }
+
+
+def _json_hint(schema: Mapping[str, Any]) -> str:
+    """The form of an answer in JSON, in words."""
+    limits = f"from {schema['minimum']:g} to {schema['maximum']:g}"
+    return f'Write JSON of the form {{"answer": NUMBER}}, with a number {limits}.'
+
+
+def _read(turn: Turn, response: Response, in_json: bool = False) -> _Read:
     """The action, or what is wrong with the reply."""
     if response.error is not None and response.choice is None:
         kind = response.error.kind
-        said = {"empty": "it was empty", "refused": "it was refused"}
+        said = {
+            "empty": "it was empty",
+            "refused": "it was refused",
+            "malformed": response.error.message,
+        }
         none = f"it is none of the options: {one_line(response.text, 80)}"
         return _Read(None, said.get(kind, none), response)
     text = response.text
     if response.choice is not None and turn.options:
         text = turn.options[response.choice]
     try:
+        if in_json:
+            text = f"Answer: {json.loads(text)['answer']}"
         return _Read(turn.parse(without_message(text)), "", response)
     except ParseError as error:
         return _Read(None, str(error) or "it could not be read", response)
+    except (ValueError, KeyError, TypeError):
+        if not in_json:
+            raise
+        return _Read(None, "it is no JSON object with an answer", response)

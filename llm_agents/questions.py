@@ -71,13 +71,20 @@ class Questions:
         purpose: str,
         context: Mapping[str, Any],
         options: tuple[str, ...] | None = None,
+        schema: Mapping[str, Any] | None = None,
     ) -> Request:
         """A request with the policy's sampling; ``context`` is for scripted backends."""
         way = self.sampling
         return Request(
-            messages, purpose, "", options, None, None, way.max_tokens, way.temperature, way.top_p,
+            messages,
+            purpose,
+            options=options,
+            schema=schema,
+            max_tokens=way.max_tokens,
+            temperature=way.temperature,
+            top_p=way.top_p,
             context=context,
-        )  # fmt: skip
+        )
 
     def again(
         self,

@@ -349,6 +349,7 @@ class Speakers:
             hearers=self._hearers(slot, moment, talk) if talk else {},
             addressed=tuple(name for name in talk if self.mail.channels[name].to == "addressed"),
             others=caption.others(row, seat),
+            schema=caption.schema(row, seat),
             acting=not talking,
             first=place.step == 0,
             generation=place.generation,

@@ -60,6 +60,10 @@ class Caption(abc.ABC):
         """The form of the answer, for prompts and re-asks."""
         return ""
 
+    def schema(self, row: Any, seat: Seat) -> dict[str, Any] | None:
+        """JSON schema of an answer that is a number; None where an answer is something else."""
+        return None
+
     @abc.abstractmethod
     def action(self, text: str, row: Any, seat: Seat) -> Any:
         """Read an action from a reply; raises ParseError with what was expected."""

@@ -227,6 +227,7 @@ class Turn:
     text: what the agent sees now. question: what it is asked to decide.
     options: the choices, or None for a free answer; `answer_hint` then says the form.
     parse: text -> action, raising ParseError. fallback: the action taken when nothing parses.
+    schema: JSON schema of the answer where it is a number, for whoever answers in JSON.
     inbox: messages since the last turn, oldest first. talk: channels that it may write to now.
     vocabulary: the words of those among them on which only certain words can be said.
     hearers: of channels where one can speak to somebody alone, to whom: name -> uid.
@@ -253,6 +254,7 @@ class Turn:
     )
     addressed: tuple[str, ...] = ()
     others: tuple[str, ...] | None = None
+    schema: Mapping[str, Any] | None = None
     acting: bool = True
     first: bool = False
     generation: int = 0

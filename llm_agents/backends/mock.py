@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import hashlib
+import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -111,6 +112,8 @@ class Mock(Backend):
         return _said(self._act(context, level, draw), request)
 
     def _act(self, context: Mapping[str, Any], level: float, draw: "_Draws") -> str:
+        if context.get("form") == "json":
+            return json.dumps({"answer": float(self._decision(context, level, draw))})
         answer = f"Answer: {self._decision(context, level, draw)}"
         if context.get("form") != "answer_line":
             return answer

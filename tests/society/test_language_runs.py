@@ -1,6 +1,7 @@
 """Language agents in whole runs: memory, talk, words between hosts' turns, resume and replay."""
 
 import json
+import re
 import shutil
 import sqlite3
 from pathlib import Path
@@ -200,3 +201,95 @@ def test_two_models_a_learner_and_a_rule_share_a_world_from_yaml_alone(tmp_path:
     names = {name: said.split()[:2] for name, said in told["fingerprints"].items()}
     assert names == {"tiny": ["local", "society-tiny"], "other": ["local", "other"]}
     assert replay_run(summary["run_dir"])["digest"] == summary["digest"]
+
+
+GIVERS = """
+world: WORLD
+groups:
+  people: {count: 4, policy: {use: chat, answers: json}}
+backend: {use: mock, persona: mixed}
+episodes: 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("world", "most"),
+    [
+        ("{use: public_goods, rounds: 2, group_size: 4, endowment: 20}", 20.0),
+        ("{use: donor_game, rounds: 2}", 10.0),
+    ],
+)
+def test_numbers_are_answered_in_json_by_the_worlds_schema(tmp_path, world, most):
+    summary = run(tmp_path, GIVERS.replace("WORLD", world))
+    rows = journal(summary, "SELECT request, response FROM calls WHERE purpose = 'act'")
+    assert rows and not events(summary, "fallback")
+    for request, response in rows:
+        _, messages, _, _, schema, *_ = json.loads(request)
+        answer = json.loads(json.loads(response)["text"])["answer"]
+        limits = schema["properties"]["answer"]
+        assert limits["type"] == "number" and 0 <= answer <= limits["maximum"]
+        assert f"from 0 to {limits['maximum']:g}." in messages[1][1]
+        assert "After 'Answer:'" not in messages[1][1]
+    assert json.loads(rows[0][0])[4]["properties"]["answer"]["maximum"] == most
+    assert summary["digest"] == replay_run(Path(summary["run_dir"]))["digest"]
+
+
+def test_json_that_breaks_the_schema_is_asked_for_again_and_then_falls_back(tmp_path):
+    text = GIVERS.replace("WORLD", "{use: public_goods, rounds: 1, group_size: 4}")
+    summary = run(tmp_path, text, "backend.malformed_rate=1", "groups.people.policy.max_reasks=1")
+    assert len(journal(summary, "SELECT 1 FROM calls WHERE purpose = 'act'")) == 8
+    found = events(summary, "fallback")
+    assert len(found) == 4 and "no JSON object" in found[0]["problem"]
+
+
+def test_json_answers_and_reasons_exclude_each_other(tmp_path):
+    text = GIVERS.replace("WORLD", "{use: public_goods, rounds: 1, group_size: 4}")
+    with pytest.raises(ScenarioError, match=r"answers: json .*reasoning: justify"):
+        run(tmp_path, text, "groups.people.policy.reasoning=justify")
+
+
+ECHO = '''
+import jax.numpy as jnp
+from worlds.policy import ArrayPolicy
+from worlds.tree import pytree
+from worlds.types import Decision, Mind
+
+@pytree
+class Echo(ArrayPolicy):
+    """Says again what it has heard, and plays its second action where it has heard "stop"."""
+
+    def init(self, key, seats):
+        return Mind((), ())
+
+    def act(self, key, mind, percept):
+        heard = percept.inbox["signs"]
+        word = jnp.where(heard.any(axis=1), heard.argmax(axis=1), -1)
+        return Decision((word == 1).astype(jnp.int8), (), {"signs": word.astype(jnp.int32)})
+'''
+
+TALKERS = """
+world: {use: matrix_game, game: prisoners_dilemma, rounds: 9, pairs: random}
+groups:
+  people: {count: 1, policy: {use: chat}}
+  machines: {count: 1, policy: {use: "echoes:Echo"}}
+channels: {signs: {use: words, vocabulary: [go, stop]}}
+backend: {use: mock, seed: 4}
+"""
+
+
+def test_words_go_from_language_agents_to_arrays_and_back(tmp_path):
+    (tmp_path / "echoes.py").write_text(ECHO)
+    summary = run(tmp_path, TALKERS)
+    said = dict(journal(summary, "SELECT step, text FROM messages WHERE channel = 'signs'"))
+    assert {"go", "stop"} <= set(said.values()) and len(said) < 9, "it also keeps silent"
+    rows = journal(summary, "SELECT step, request FROM calls WHERE purpose = 'act' ORDER BY step")
+    for step, request in rows:
+        prompt = json.loads(request)[1][1][1].rpartition("So far")[0]
+        inbox = prompt.partition("Messages you received:")[2].partition("\n\n")[0]
+        assert re.findall(r"\| (\w+)$", inbox, re.M) == (
+            [said[step - 2]] if step - 2 in said else []
+        )
+        if step > 1:
+            machine = re.findall(r"the other player chose (\w)", prompt)[-1]
+            assert (machine == "F") == (said.get(step - 2) == "stop")
+    assert replay_run(summary["run_dir"], allow_code=True)["digest"] == summary["digest"]

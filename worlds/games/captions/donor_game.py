@@ -104,6 +104,12 @@ class DonorGameCaption(Caption):
             forms.append("'Refuse'")
         return f"After 'Answer:' write {', or '.join(forms)}."
 
+    def schema(self, row: Any, seat: Seat) -> dict[str, Any] | None:
+        """A number of units, where giving is all that a donor can do."""
+        if self.punishes or self.refuses:
+            return None
+        return {"type": "number", "minimum": 0, "maximum": float(amount(row["resources"]))}
+
     def action(self, text: str, row: Any, seat: Seat) -> np.float32:
         """Read the share of the own resources; below 0 to punish, -2 to refuse."""
         form = self.answer_hint(row, seat)

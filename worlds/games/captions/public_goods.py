@@ -183,6 +183,12 @@ class PublicGoodsCaption(Caption):
         most = exact(self.world.endowment)
         return f"After 'Answer:' write a number of {self.unit} from 0 to {most}{abstain}."
 
+    def schema(self, row: Any, seat: Seat) -> dict[str, Any] | None:
+        """A contribution between nothing and all, where everybody takes part."""
+        if int(row["phase"]) or self.world.levels or self._voluntary:
+            return None
+        return {"type": "number", "minimum": 0, "maximum": float(self.world.endowment)}
+
     def action(self, text: str, row: Any, seat: Seat) -> np.ndarray:
         """Read a contribution as a share, or points for each fellow member.
 
