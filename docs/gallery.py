@@ -79,7 +79,7 @@ def make_page(name: str) -> None:
     """Run one scenario and write its page and pictures."""
     sets = SHORTER.get(name, [])
     scenario = load_scenario(name, sets)
-    if hasattr(scenario.world.load(), "frame"):
+    if scenario.num_envs == 1 and hasattr(scenario.world.load(), "frame"):
         length = (scenario.steps or 0) * scenario.generations or 300
         scenario = load_scenario(name, [*sets, f"record.frames_every={max(1, length // 20)}"])
     with tempfile.TemporaryDirectory() as runs:
