@@ -40,9 +40,11 @@ from society.desk import Desk
 from society.journal import Journal
 from society.run import run_scenario
 from society.scenario import load_scenario
+from worlds.records import maker
 from worlds.types import Birth, Seat, Turn
 
 TABLES = ("steps", "requests", "run", "memory")
+make_turn, make_seat = maker(Turn), maker(Seat)  # as a run makes them
 RULES = "The recipient gets two times what the donor gives up. " * 12
 RUN = """
 world: {use: matrix_game, game: prisoners_dilemma_akata, rounds: ROUNDS, pairs: random}
@@ -103,8 +105,8 @@ class Society:
             await self.desk.minds([self._mind(uid) for uid in range(self.agents)])
 
     async def _mind(self, uid):
-        turn = Turn(
-            seat=Seat(uid, uid=uid, name=self.name(uid)),
+        turn = make_turn(
+            seat=make_seat(uid, uid=uid, name=self.name(uid)),
             rules=RULES,
             text=f"Round {self.step}. You own {uid if self.unlike else 10} units.",
             question="How many units do you give up?",

@@ -14,6 +14,7 @@ from llm_agents.safety import one_line
 from llm_agents.talking import inline_channel, inline_drafts, names_of
 from llm_agents.view import View
 from worlds.policy import Ask
+from worlds.records import maker
 from worlds.types import Draft, ParseError, Reply, Turn
 
 __all__ = ["IN_ONE_REPLY", "Decided", "Reasoning", "decide", "settled"]
@@ -22,6 +23,7 @@ Reasoning = Literal["direct", "justify", "cot", "scot", "bdi"]
 IN_ONE_REPLY = ("justify", "cot", "bdi")
 ANSWER_LINE = "answer_line"
 JSON_ANSWER = "json"
+_reply = maker(Reply)
 ATTITUDES = ("belief", "desire", "intention")
 
 
@@ -127,7 +129,7 @@ def _decided(
     if reasoning == "bdi":
         found = labelled(text, *ATTITUDES)
         attitudes = {name: one_line(found[name], 300) for name in ATTITUDES if name in found}
-    return Decided(Reply(read.action, notes=notes), said, drafts, attitudes)
+    return Decided(_reply(read.action, (), False, notes), said, drafts, attitudes)
 
 
 @functools.lru_cache(maxsize=1 << 12)  # short answers repeat

@@ -8,12 +8,14 @@ from typing import Any
 from llm_agents.backends.base import ChatMessage, Request, Response
 from llm_agents.prompting import Prompts
 from llm_agents.safety import one_line
+from worlds.records import maker
 from worlds.text_safety import neutralise
 from worlds.tree import doc_field
 
 __all__ = ["CHARS_PER_TOKEN", "ContextBudget", "Questions", "Sampling"]
 
 CHARS_PER_TOKEN = 4
+_request, _message = maker(Request), maker(ChatMessage)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Questions:
     def messages(self, mind: Mapping[str, Any], rules: str, user: str) -> tuple[ChatMessage, ...]:
         """A conversation that begins: who one is and how the world works, then a text."""
         system = self.prompts.render_again("system", persona=mind["persona"], rules=rules)
-        return (_system(system), ChatMessage("user", user))
+        return (_system(system), _message("user", user))
 
     def request(
         self,
@@ -75,15 +77,19 @@ class Questions:
     ) -> Request:
         """A request with the policy's sampling; ``context`` is for scripted backends."""
         way = self.sampling
-        return Request(
+        return _request(
             messages,
             purpose,
-            options=options,
-            schema=schema,
-            max_tokens=way.max_tokens,
-            temperature=way.temperature,
-            top_p=way.top_p,
-            context=context,
+            "",
+            options,
+            schema,
+            None,
+            way.max_tokens,
+            way.temperature,
+            way.top_p,
+            (),
+            -1,
+            context,
         )
 
     def again(

@@ -26,11 +26,13 @@ from society.telling import RulesBook, rows_of, same_values
 from society.text_births import TextLives
 from worlds.captions import Caption
 from worlds.policy import TextPolicy
+from worlds.records import maker
 from worlds.types import Birth, Observation, Reply, Seat, Turn
 
 __all__ = ["Moment", "Speakers"]
 
 MOST_NAMED = 20
+_turn, _seat = maker(Turn), maker(Seat)
 
 
 @dataclasses.dataclass
@@ -334,7 +336,7 @@ class Speakers:
             row, noop = self.host.row(moment.observation, slot), self.host.noop(slot)
         talk = self._writable(slot, place, talking)
         spaced = caption.framing.spaced
-        return Turn(
+        return _turn(
             seat=seat,
             rules=self._rules(slot, moment),
             text=spaced(caption.words(row, seat)),
@@ -446,7 +448,7 @@ class Speakers:
         group = self._group(slot)
         attributes = self._simulation.population.attributes(slot)
         uid = int(moment.uid[slot])
-        return Seat(
+        return _seat(
             slot=slot,
             group=group.name,
             role=group.role,

@@ -2,19 +2,23 @@
 
 import dataclasses
 import inspect
-from typing import TypeVar, dataclass_transform
+from collections.abc import Callable
+from typing import Any, TypeVar, dataclass_transform
 
-__all__ = ["record"]
+__all__ = ["maker", "record"]
 
 Class = TypeVar("Class", bound=type)
+Made = TypeVar("Made")
+_MAKERS: dict[type, Callable[..., Any]] = {}
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
 def record(cls: Class) -> Class:
-    """Make ``cls`` a frozen dataclass with slots that are filled in two thirds of the time.
+    """Make ``cls`` a frozen dataclass with slots that are filled in half the time.
 
-    The usual one sends every field of a frozen class through ``object.__setattr__``; this one
-    writes to the slots. All else is as ``dataclasses`` makes it. Fields may be given by
+    The usual one sends every field of a frozen class through ``object.__setattr__``. Here a
+    value is of a class with the same slots that can be written to while they are filled, and
+    of ``cls`` from then on. All else is as ``dataclasses`` makes it. Fields may be given by
     position or name; keyword-only fields and ``__post_init__`` are not supported.
 
     >>> @record
@@ -33,7 +37,11 @@ def record(cls: Class) -> Class:
         )
     plain = made.__init__
     defaults = inspect.signature(plain).parameters
-    given = {f"put_{field.name}": made.__dict__[field.name].__set__ for field in fields}
+    given: dict[str, Any] = {
+        "Frozen": made,
+        "Open": type(f"_Open{cls.__name__}", made.__bases__, {"__slots__": made.__slots__}),
+        "open_up": object.__dict__["__class__"].__set__,
+    }
     lines = []
     for field in fields:
         value = field.name
@@ -43,11 +51,27 @@ def record(cls: Class) -> Class:
                 f"no_{value}": defaults[value].default,
             }
             value = f"new_{value}() if {value} is no_{value} else {value}"
-        lines.append(f"    put_{field.name}(self, {value})\n")
+        lines.append(f"    self.{field.name} = {value}\n")
     names = ", ".join(field.name for field in fields)
-    exec(f"def __init__(self, {names}):\n{''.join(lines)}", given)
+    filled = "".join(lines)
+    opened = "    kind = self.__class__\n    open_up(self, Open)\n"
+    init = f"def __init__(self, {names}):\n{opened}{filled}    self.__class__ = kind\n"
+    closed = "    self.__class__ = Frozen\n    return self\n"
+    exec(f"{init}def make({names}):\n    self = Open()\n{filled}{closed}", given)
+    for quick in (given["__init__"], given["make"]):
+        quick.__defaults__, quick.__module__ = plain.__defaults__, plain.__module__
     quick = given["__init__"]
-    quick.__defaults__, quick.__annotations__ = plain.__defaults__, plain.__annotations__
-    quick.__qualname__, quick.__module__ = plain.__qualname__, cls.__module__
+    quick.__annotations__, quick.__qualname__ = plain.__annotations__, plain.__qualname__
     made.__init__ = quick
+    _MAKERS[made] = given["make"]
     return made
+
+
+def maker(cls: type[Made]) -> Callable[..., Made]:
+    """Return a function that makes a record in half the time that calling its class takes.
+
+    >>> from worlds.types import Draft
+    >>> maker(Draft)("town", "hello") == Draft("town", "hello")
+    True
+    """
+    return _MAKERS[cls]

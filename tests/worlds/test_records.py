@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from worlds.records import record
+from worlds.records import maker, record
 
 
 @record
@@ -41,6 +41,21 @@ def test_records_are_copied_and_pickled_as_they_are():
     stone = Stone(2.0, "chert", {"a": 1})
     assert copy.deepcopy(stone) == pickle.loads(pickle.dumps(stone)) == stone
     assert list(inspect.signature(Stone).parameters) == ["weight", "name", "marks"]
+
+
+def test_the_maker_makes_what_the_class_makes():
+    make = maker(Stone)
+    assert make(2.0, marks={"a": 1}) == Stone(2.0, marks={"a": 1})
+    assert type(make(1.0)) is Stone and make(1.0).marks is not make(1.0).marks
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        make(1.0).weight = 5.0  # type: ignore[misc]
+
+
+def test_a_class_made_from_a_record_keeps_its_kind():
+    class Gem(Stone):
+        __slots__ = ()
+
+    assert type(Gem(1.0)) is Gem and Gem(1.0).name == "flint"
 
 
 def test_what_the_constructor_does_not_support_is_refused():
