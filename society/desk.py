@@ -16,8 +16,8 @@ run can be resumed there.
 import asyncio
 import contextvars
 import dataclasses
+import functools
 import json
-import operator
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -29,8 +29,7 @@ from llm_agents.backends.base import (
     LimitReachedError,
     Request,
     Response,
-    canonical,
-    hash_of,
+    signed,
 )
 from llm_agents.memory_search import Recall, Remember, Row, Streams
 from society.desk_rows import (
@@ -38,18 +37,19 @@ from society.desk_rows import (
     JournalLike,
     StoppedError,
     anew,
+    call_place,
     own_answer,
     request_seed,
     seeded,
     stopping_error,
     stored_call,
 )
-from society.desk_seats import Mind, Search, Seat, Wait, current_seat
-from society.journal_rows import CallKey, Divergence
+from society.desk_seats import Mind, One, Search, Seat, Wait, current_seat
+from society.journal_rows import CallKey, Divergence, StoredCall
 
 __all__ = ["Asker", "Desk", "StoppedError"]
 
-_key_of = operator.attrgetter("key")
+_call_key = functools.partial(tuple.__new__, CallKey)
 _encode_loosely = json.JSONEncoder(sort_keys=True, default=str).encode
 
 
@@ -90,27 +90,30 @@ class Asker:
     async def __call__(self, request: Any) -> Any:
         """Ask once: the model, or one's own memory."""
         if request.__class__ is Recall or request.__class__ is Remember:
-            if self._memory is None:
-                raise RuntimeError(
-                    "this mind has no memory stream; its policy must make one in streams()"
-                )
-            streams, agent = self._memory
-            if isinstance(request, Remember):
-                return streams.remember(agent, request)
-            return await self._desk._recall(streams, agent, request)
-        return (await self._desk._ask(self._backend, ((self._key(request), request),)))[0]
+            return await self._of_memory(request)
+        return await self._desk._ask_one(self._backend, self._key(request), request)
 
     async def many(self, requests: Sequence[Request]) -> list[Response]:
         """Ask several things at once; answers in the same order."""
         keyed = [(self._key(request), request) for request in requests]
         return await self._desk._ask(self._backend, keyed)
 
+    async def _of_memory(self, request: Recall | Remember) -> Any:
+        if self._memory is None:
+            raise RuntimeError(
+                "this mind has no memory stream; its policy must make one in streams()"
+            )
+        streams, agent = self._memory
+        if isinstance(request, Remember):
+            return streams.remember(agent, request)
+        return await self._desk._recall(streams, agent, request)
+
     def _key(self, request: Request) -> CallKey:
         """The next key of the request's purpose."""
         purpose = request.purpose
         ordinal = self._ordinals.get(purpose, 0)
         self._ordinals[purpose] = ordinal + 1
-        return CallKey._make((*self._place, self._uid, purpose, ordinal))
+        return _call_key((*self._place, self._uid, purpose, ordinal))
 
 
 class Desk:
@@ -139,7 +142,7 @@ class Desk:
         self.held_seats = 0
         self.driven: Mind | None = None
         self._next: list[Mind] = []
-        self._pending: dict[str, list[_Call]] = {}
+        self._pending: dict[str, list[list[_Call]]] = {}
         self._searches: list[Search] = []
         self._asked: dict[tuple[str, str], list[_Call]] = {}
         self._arrived: list[tuple[list[_Call], Response | BaseException]] = []
@@ -158,7 +161,7 @@ class Desk:
         if backend not in self._backends:
             known = ", ".join(sorted(self._backends)) or "none"
             raise ValueError(f"no backend is called {backend!r}; this desk has {known}")
-        return Asker(self, CallPlace(*place), uid, backend, memory)
+        return Asker(self, call_place(*place), uid, backend, memory)
 
     @asynccontextmanager
     async def seat(self) -> AsyncIterator[None]:
@@ -244,7 +247,7 @@ class Desk:
         if self._stopped is not None:
             return
         self._stopped = reason
-        pending = [call for calls in self._pending.values() for call in calls]
+        pending = [call for groups in self._pending.values() for group in groups for call in group]
         self._pending.clear()
         for call in pending:
             call.wait.fail(call.number, self._refusal())
@@ -299,17 +302,32 @@ class Desk:
             raise self._refusal()
         wait = Wait(self.driven or current_seat.get(), len(keyed))
         for number, (key, request) in enumerate(keyed):
-            request = seeded(request, request_seed(self._seed_of(key[0]), key))
-            text = canonical(request)
-            hashed = hash_of(text)
-            stored = self._stored(key, hashed)
-            if stored is not None:
-                wait.answers[number] = stored
-                wait.left -= 1
-            else:
-                merge = self._merge_key(name, request, text, hashed)
-                self._submit(_Call(key, name, request, text, hashed, merge, wait, number))
+            self._put(name, key, request, wait, number)
         return self._released(wait) if wait.left else wait
+
+    def _ask_one(self, name: str, key: CallKey, request: Request) -> Wait:
+        """Take one question, as ``_ask`` takes several."""
+        if self._stopped is not None:
+            raise self._refusal()
+        wait = One(self.driven or current_seat.get(), 1)
+        self._put(name, key, request, wait, 0)
+        return self._released(wait) if wait.left else wait
+
+    def _put(self, name: str, key: CallKey, request: Request, wait: Wait, number: int) -> None:
+        """Answer a question from the journal, or take it to its backend."""
+        request = seeded(request, request_seed(self._seed_of(key[0]), key))
+        text, hashed = signed(request)
+        row = self._journal.call(key)
+        if row is not None or self._offline:
+            wait.answers[number] = self._stored(row, key, hashed)
+            wait.left -= 1
+            return
+        backend, merge = self._backends[name], hashed
+        if request.options is not None and backend.capabilities.logprobs:
+            merge = text[: text.rindex(",")]  # all but the seed
+        if backend.reads_context:
+            merge += _encode_loosely(request.context)
+        self._submit(_Call(key, name, request, text, hashed, merge, wait, number))
 
     def _released(self, wait: Wait) -> Wait:
         """The same wait, with the seat given up until its answers have come."""
@@ -326,22 +344,12 @@ class Desk:
             )
         return self._seeds[replicate]
 
-    def _stored(self, key: CallKey, hashed: str) -> Response | None:
-        row = self._journal.call(key)
+    def _stored(self, row: StoredCall | None, key: CallKey, hashed: str) -> Response:
         if row is None:
-            if self._offline:
-                raise Divergence("calls", key._asdict(), "", None, None)
-            return None
+            raise Divergence("calls", key._asdict(), "", None, None)
         if row.request_hash != hashed:
             raise Divergence("calls", key._asdict(), "request_hash", row.request_hash, hashed)
         return Response.from_json(json.loads(row.response))
-
-    def _merge_key(self, name: str, request: Request, text: str, hashed: str) -> str:
-        """Requests with equal keys are asked once."""
-        backend = self._backends[name]
-        if request.options is not None and backend.capabilities.logprobs:
-            hashed = text[: text.rindex(",")]  # all but the seed
-        return hashed + _plain(request.context) if backend.reads_context else hashed
 
     def _submit(self, call: _Call) -> None:
         same = self._asked.get((call.backend, call.merge))
@@ -353,7 +361,7 @@ class Desk:
         if self._backends[call.backend].streams:
             self._start(self._send(call.backend, [group]))
         else:
-            self._pending.setdefault(call.backend, []).append(call)
+            self._pending.setdefault(call.backend, []).append(group)
 
     def close_batch(self) -> None:
         """Send what is pending, where nobody may still ask."""
@@ -366,9 +374,8 @@ class Desk:
         if not self._pending:
             return
         pending, self._pending = self._pending, {}
-        for name, calls in pending.items():
-            calls.sort(key=_key_of)
-            groups = [self._asked[name, call.merge] for call in calls]
+        for name, groups in pending.items():
+            groups.sort(key=_first_key)
             self.batch_sizes[len(groups)] += 1
             self._start(self._send(name, groups))
 
@@ -487,5 +494,5 @@ class Desk:
         return StoppedError(f"the desk has stopped: {self._stopped}")
 
 
-def _plain(context: Mapping[str, Any]) -> str:
-    return _encode_loosely(context)
+def _first_key(group: list[_Call]) -> CallKey:
+    return group[0].key

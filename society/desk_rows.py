@@ -19,6 +19,7 @@ from llm_agents.backends.base import (
     sample_option,
 )
 from society.journal_rows import CallKey, StoredCall
+from worlds.records import maker
 from worlds.redact import redact
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "JournalLike",
     "StoppedError",
     "anew",
+    "call_place",
     "own_answer",
     "request_seed",
     "response_text",
@@ -34,6 +36,8 @@ __all__ = [
     "stored_call",
 ]
 
+_request = maker(Request)
+_stored_call = functools.partial(tuple.__new__, StoredCall)
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _quoted = json.encoder.encode_basestring_ascii  # as the encoder writes a text
 
@@ -46,6 +50,12 @@ class CallPlace(NamedTuple):
     episode: int
     step: int
     turn: int = 0
+
+
+@functools.lru_cache(maxsize=64)
+def call_place(*place: int) -> CallPlace:
+    """The place of many calls, made once."""
+    return CallPlace(*place)
 
 
 class JournalLike(Protocol):
@@ -74,14 +84,20 @@ def request_seed(seed: int, key: CallKey) -> int:
     The replicate's index takes no part: a seed gives the same requests alone or in a sweep.
     """
     _, generation, episode, step, turn, uid, purpose, ordinal = key
-    text = f"{seed}/{generation}/{episode}/{step}/{turn}/{uid}/{purpose}/{ordinal}"
-    digest = hashlib.blake2b(text.encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "big") >> 1
+    hashing = _seeding(seed, generation, episode, step, turn).copy()
+    hashing.update(f"{uid}/{purpose}/{ordinal}".encode())
+    return int.from_bytes(hashing.digest(), "big") >> 1
+
+
+@functools.lru_cache(maxsize=64)
+def _seeding(*place: int) -> Any:
+    """What the seeds of all calls at one place begin with, hashed once."""
+    return hashlib.blake2b("".join([f"{number}/" for number in place]).encode(), digest_size=4)
 
 
 def seeded(request: Request, seed: int) -> Request:
     """The request with a seed; ``dataclasses.replace`` would take several times as long."""
-    return Request(
+    return _request(
         request.messages,
         request.purpose,
         request.prefill,
@@ -113,7 +129,7 @@ def stored_call(
 ) -> StoredCall:
     """The row of a call: what was said, without how long it took."""
     usage = response.usage
-    return StoredCall._make(
+    return _stored_call(
         (
             key,
             hashed,

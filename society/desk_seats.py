@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from llm_agents.memory_search import Recall, Streams
 
-__all__ = ["Mind", "Search", "Seat", "Seated", "Wait", "current_seat"]
+__all__ = ["Mind", "One", "Search", "Seat", "Seated", "Wait", "current_seat"]
 
 
 class Seated(Protocol):
@@ -87,7 +87,7 @@ class Wait:
             self._future = asyncio.get_running_loop().create_future()
             await self._future
 
-    def __await__(self) -> Generator[Any, None, list[Any]]:
+    def __await__(self) -> Generator[Any, None, Any]:
         if self.left:
             if self.seat.__class__ is Mind:
                 yield self
@@ -105,6 +105,22 @@ class Wait:
             self.seat.take()
         if self._future is not None and not self._future.done():
             self._future.set_result(None)
+
+
+class One(Wait):
+    """An await of a single answer, which awaiting it gives."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        if self.left:
+            if self.seat.__class__ is Mind:
+                yield self
+            else:
+                yield from self.all_come().__await__()
+        if self.failures:
+            raise self.failures[0]
+        return self.answers[0]
 
 
 class Mind:
@@ -155,7 +171,7 @@ class Mind:
             return error
         finally:
             self._desk.driven = before
-        if waited.__class__ is Wait:
+        if waited.__class__ is One or waited.__class__ is Wait:
             return None
         return self._stray(waited)
 

@@ -30,17 +30,16 @@ __all__ = [
     "Response",
     "Usage",
     "canonical",
-    "hash_of",
     "match_option",
     "request_hash",
     "sample_option",
+    "signed",
 ]
 
 HASH_VERSION = 1
 LOGPROB_DECIMALS = 4
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 _quoted = json.encoder.encode_basestring_ascii  # as the encoder writes a text
-_quoted_again = functools.lru_cache(maxsize=1 << 14)(_quoted)  # who one is, and the rules
 NEVER = -30.0  # log-probability given to an option that the model did not list at all
 
 Kind = Literal[
@@ -260,18 +259,48 @@ class Backend(abc.ABC):
 
 
 def canonical(request: Request, *, seed: bool = True) -> str:
-    """The request as canonical JSON: everything that decides the answer, and nothing else.
+    """The request as canonical JSON: everything that decides the answer, and nothing else."""
+    head, _, said = _conversation(request)
+    return f"{head}{said}],{_told(request)},{request.seed if seed else 'null'}]"
 
-    Written in parts: of a step's requests only the messages and the seeds differ.
+
+def signed(request: Request) -> tuple[str, str]:
+    """The canonical request, and its hash.
+
+    Of a step's requests only the user's messages and the seeds differ: what they begin with
+    is written and hashed once.
     """
-    said = ",".join(
-        [
-            f'["system",{_quoted_again(message.content)}]'
-            if message.role == "system"
-            else f"[{_quoted(message.role)},{_quoted(message.content)}]"
-            for message in request.messages
-        ]
-    )
+    head, hashing, said = _conversation(request)
+    rest = f"{said}],{_told(request)},{request.seed}]"
+    hashing = hashing.copy()
+    hashing.update(rest.encode("ascii"))
+    return head + rest, hashing.hexdigest()
+
+
+def _conversation(request: Request) -> tuple[str, Any, str]:
+    """Its beginning with the system's message, the hash of that, and the other messages."""
+    messages = request.messages
+    if len(messages) == 2 and messages[0].role == "system":
+        head, hashing = _beginning(messages[0].content)
+        said = messages[1]
+        return head, hashing, f",[{_quoted(said.role)},{_quoted(said.content)}]"
+    system = messages[0].content if messages and messages[0].role == "system" else None
+    head, hashing = _beginning(system)
+    others = messages if system is None else messages[1:]
+    said = ",".join([f"[{_quoted(one.role)},{_quoted(one.content)}]" for one in others])
+    return head, hashing, f",{said}" if said and system is not None else said
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _beginning(system: str | None) -> tuple[str, Any]:
+    """What requests with the same system message begin with, and the hash of it."""
+    said = "" if system is None else f'["system",{_quoted(system)}]'
+    head = f"[{HASH_VERSION},[{said}"
+    return head, hashlib.sha256(head.encode("ascii"))
+
+
+def _told(request: Request) -> str:
+    """How an answer must look."""
     form = (
         request.prefill,
         None if request.options is None else tuple(request.options),
@@ -281,8 +310,7 @@ def canonical(request: Request, *, seed: bool = True) -> str:
         request.top_p,
         tuple(request.stop),
     )
-    told = _form_again(*form) if request.schema is None else _form(*form, request.schema)
-    return f"[{HASH_VERSION},[{said}],{told},{request.seed if seed else 'null'}]"
+    return _form_again(*form) if request.schema is None else _form(*form, request.schema)
 
 
 def _form(
@@ -305,12 +333,7 @@ _form_again = functools.lru_cache(maxsize=1024, typed=True)(_form)
 
 def request_hash(request: Request, *, seed: bool = True) -> str:
     """SHA-256 of the canonical request (purpose, context and operational settings left out)."""
-    return hash_of(canonical(request, seed=seed))
-
-
-def hash_of(text: str) -> str:
-    """SHA-256 of a canonical request."""
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
+    return hashlib.sha256(canonical(request, seed=seed).encode("ascii")).hexdigest()
 
 
 def sample_option(logprobs: Sequence[float], temperature: float, seed: int) -> int:

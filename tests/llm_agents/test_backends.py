@@ -17,6 +17,7 @@ from llm_agents.backends.base import (
     match_option,
     request_hash,
     sample_option,
+    signed,
 )
 from llm_agents.backends.human import Human
 from llm_agents.backends.mock import Mock
@@ -101,6 +102,7 @@ def test_the_canonical_form_is_the_plain_encoders(request, seed):
     ]
     expected = json.dumps(whole, sort_keys=True, separators=(",", ":"))
     assert canonical(request, seed=seed) == expected
+    assert signed(request) == (canonical(request), request_hash(request))
 
 
 @given(

@@ -259,6 +259,22 @@ def test_where_probabilities_are_missing_after_all_everybody_asks_alone(together
     assert backend.batches == [1, 4]
 
 
+def test_whoever_waits_for_anothers_question_ends_too_when_the_desk_stops(together):
+    table = desk(Echo(logprobs=(-0.7, -0.7)))
+    same = ask("pick", options=("a", "b"))
+
+    async def fails():
+        raise ValueError("this mind is broken")
+
+    async def main():
+        async with table.seat():
+            minds = [table.asker(place(), uid, "it")(same) for uid in range(3)]
+            return await asyncio.wait_for(getattr(table, together)([*minds, fails()]), 5)
+
+    with pytest.raises(ValueError, match="this mind is broken"):
+        run(main())
+
+
 def test_a_request_gets_the_seed_of_its_key_alone():
     key = CallKey(0, 1, 2, 3, 0, 5, "act", 0)
     assert request_seed(7, key) == request_seed(7, key._replace(replicate=3))
