@@ -210,18 +210,26 @@ _TYPES = {
     **dict.fromkeys(("purpose", "channel", "kind", "recipients", "text", "data"), "TEXT"),
     **dict.fromkeys(("request_hash", "request", "response", "status", "backend", "model"), "TEXT"),
 }
+_COUNTS = ("prompt_tokens", "completion_tokens", "faults", "attempts")
 
 
 def call_row(call: StoredCall) -> tuple:
     """Columns of table calls; of the four the one with the most columns, so spelt out."""
-    key, hashed, request, response, status, backend, model, *counts = call
-    *place, purpose, ordinal = key
-    replicate, generation, episode, step, turn, uid = map(int, place)
-    purpose, ordinal = storable(purpose), int(ordinal)
-    request = request if request.isascii() else storable(request)
-    response = response if response.isascii() else storable(response)
-    backend, model = storable(backend), storable(model)
-    read, written, cost, faults = int(counts[0]), int(counts[1]), float(counts[2]), int(counts[3])
+    (
+        key, hashed, request, response, status, backend, model, read, written, cost, faults,
+        latency, attempts, cached, at,
+    ) = call  # fmt: skip
+    replicate, generation, episode, step, turn, uid, purpose, ordinal = key
+    if not (
+        int is type(replicate) is type(generation) is type(episode) is type(step) is type(turn)
+        is type(uid) is type(ordinal) is type(read) is type(written) is type(faults)
+        is type(attempts) and type(cost) is type(latency) is type(at) is float
+    ):  # fmt: skip
+        return call_row(_plain_call(call))
+    if not (purpose.isascii() and request.isascii() and response.isascii()):
+        purpose, request, response = storable(purpose), storable(request), storable(response)
+    if not (backend.isascii() and model.isascii()):
+        backend, model = storable(backend), storable(model)
     sealed = (
         f"{replicate}\x1f{generation}\x1f{episode}\x1f{step}\x1f{turn}\x1f{uid}\x1f{purpose}\x1f"
         f"{ordinal}\x1f{hashed}\x1f{request}\x1f{response}\x1f{status}\x1f{backend}\x1f{model}\x1f"
@@ -230,9 +238,19 @@ def call_row(call: StoredCall) -> tuple:
     return (
         replicate, generation, episode, step, turn, uid, purpose, ordinal,
         hashed, request, response, status, backend, model, read, written, cost, faults,
-        float(counts[4]), int(counts[5]), int(counts[6]), float(counts[7]),
+        latency, attempts, 1 if cached else 0, at,
         zlib.crc32(sealed.encode()),
     )  # fmt: skip
+
+
+def _plain_call(call: StoredCall) -> StoredCall:
+    """The call with Python's own numbers, where some came from an array."""
+    *place, purpose, ordinal = call.key
+    return call._replace(
+        key=CallKey._make((*map(int, place), purpose, int(ordinal))),
+        **{name: int(getattr(call, name)) for name in _COUNTS},
+        **{name: float(getattr(call, name)) for name in ("cost_usd", "latency_s", "at")},
+    )
 
 
 def message_row(row: StoredMessage) -> tuple:

@@ -368,6 +368,18 @@ def test_a_kill_at_a_commit_keeps_whole_batches(path, point, kept):
         journal.check()
 
 
+def test_numbers_of_arrays_are_stored_as_pythons_own(path):
+    plain = call(step=3, uid=4)
+    key = plain.key._replace(step=np.int32(3), uid=np.int64(4))
+    with Journal.open(path) as journal:
+        journal.add_calls([plain])
+        journal.flush()
+        journal.add_calls([plain._replace(key=key, cost_usd=np.float64(plain.cost_usd))])
+        journal.flush()
+        assert journal.call(plain.key) == plain
+        journal.check()
+
+
 texts = st.text(st.characters(), max_size=40)  # surrogates, NUL, right-to-left marks and all
 
 
