@@ -196,13 +196,15 @@ class Chat(TextPolicy):
         events["strategy"] = {"text": strategy, "changed": changed}
         return {**view.mind, "strategy": strategy}
 
-    def _after(self, mind: Mapping[str, Any], decided: Decided, prediction: str) -> dict[str, Any]:
+    def _after(
+        self, mind: Mapping[str, Any], decided: Decided, prediction: str
+    ) -> Mapping[str, Any]:
         """What a decision leaves in the mind, apart from memory."""
         after = step_taken(mind)
         if prediction:
-            after["prediction"] = prediction
+            after = {**after, "prediction": prediction}
         if decided.attitudes:
-            after["bdi"] = {**after.get("bdi", {}), **decided.attitudes}
+            after = {**after, "bdi": {**after.get("bdi", {}), **decided.attitudes}}
         return after
 
     # ---- parts --------------------------------------------------------------------------

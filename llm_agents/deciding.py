@@ -58,40 +58,47 @@ async def decide(
     template = reasoning if thinks else "direct"
     channel = inline_channel(turn) if thinks else ""
     names = names_of(turn, channel)
-    more: dict[str, Any] = {}
-    if thinks:
-        talk = (channel,) if channel else ()
-        more = {"talk": talk, "names": names, "public": channel not in turn.addressed}
     schema = _object_of(turn.schema) if in_json and turn.schema is not None else None
     hint = turn.answer_hint if schema is None else _json_hint(schema["properties"]["answer"])
-    task = questions.prompts.render_again(
-        template, question=turn.question, options=turn.options or (), hint=hint, **more
-    )
+    asked = {"question": turn.question, "options": turn.options or (), "hint": hint}
+    if thinks:
+        asked["talk"] = (channel,) if channel else ()
+        asked["names"], asked["public"] = names, channel not in turn.addressed
+    task = questions.prompts.render_again(template, **asked)
     messages = view.messages(task, prediction)
     form = JSON_ANSWER if schema is not None else ANSWER_LINE if thinks else ""
     context = view.context("act", form=form, talk=channel, reasoning=reasoning, names=names)
-    notes: dict[str, Any] = view.notes | ({"prediction": prediction} if prediction else {})
+    notes = view.notes
+    if prediction:
+        notes["prediction"] = prediction
     options = turn.options if scored else None
     for reasks in range(questions.max_reasks + 1):
         request = questions.request(messages, "act", context, options, schema)
         if samples > 1 and not reasks:
-            said = await ask.many([request] * samples)
+            several = await ask.many([request] * samples)
+            read = _agreed([_read(turn, one, schema is not None) for one in several], notes)
         else:
-            said = [await ask(request)]
-        read = [_read(turn, response, schema is not None) for response in said]
-        good = [one for one in read if not one.problem]
-        if good:
-            chosen, agreed = settled([one.action for one in good]) if len(good) > 1 else (0, 1)
-            notes |= {"reasks": reasks} if reasks else {}
-            notes |= {"agreement": agreed / len(read)} if len(read) > 1 else {}
-            return _decided(good[chosen], turn, channel, notes, reasoning)
-        response, problem = read[-1].response, read[-1].problem
+            read = _read(turn, await ask(request), schema is not None)
+        if not read.problem:
+            if reasks:
+                notes["reasks"] = reasks
+            return _decided(read, turn, channel, notes, reasoning)
         messages = questions.again(
-            messages, response, problem, form=form, options=turn.options, hint=hint
+            messages, read.response, read.problem, form=form, options=turn.options, hint=hint
         )
-        notes |= {"problem": problem, "reply": one_line(response.text, 200)}
+        notes["problem"], notes["reply"] = read.problem, one_line(read.response.text, 200)
     notes["reasks"] = questions.max_reasks
     return Decided(Reply(turn.fallback, fallback=True, notes=notes))
+
+
+def _agreed(read: Sequence[_Read], notes: dict[str, Any]) -> _Read:
+    """What most samples that can be read come to, or the last one where none can."""
+    good = [one for one in read if not one.problem]
+    if not good:
+        return read[-1]
+    chosen, agreed = settled([one.action for one in good]) if len(good) > 1 else (0, 1)
+    notes["agreement"] = agreed / len(read)
+    return good[chosen]
 
 
 def settled(actions: Sequence[Any]) -> tuple[int, int]:

@@ -49,6 +49,9 @@ class Recollection(NamedTuple):
     forgotten: int = 0
 
 
+NOTHING = Recollection()
+
+
 class Memory(abc.ABC):  # noqa: B024 - every part has a default
     """One way of remembering; its kinds are frozen dataclasses under ``@component``."""
 
@@ -72,13 +75,13 @@ class Memory(abc.ABC):  # noqa: B024 - every part has a default
         self, ask: Ask, mind: Mapping[str, Any], turn: Turn, budget: ContextBudget
     ) -> Recollection:
         """What comes to mind in a turn."""
-        return Recollection()
+        return NOTHING
 
     async def remember(
         self, ask: Ask, questions: Questions, mind: Mapping[str, Any], turn: Turn, did: Did
     ) -> dict[str, Any]:
         """The mind after a turn."""
-        return dict(mind)
+        return mind if isinstance(mind, dict) else dict(mind)
 
 
 @component("memory", "none")

@@ -53,11 +53,11 @@ async def made_plan(
     return {**mind, "plan": held}, made
 
 
-def step_taken(mind: Mapping[str, Any]) -> dict[str, Any]:
+def step_taken(mind: Mapping[str, Any]) -> Mapping[str, Any]:
     """The mind after the turn that the first step was for."""
     held = mind.get("plan")
     if not held:
-        return dict(mind)
+        return mind
     return {**mind, "plan": {**held, "steps": held["steps"][1:], "age": held["age"] + 1}}
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llm_agents.backends.base import ChatMessage
@@ -43,10 +43,13 @@ class View:
         """The conversation that ends with a question."""
         mind, found, plan = self.mind, self.found, self.mind.get("plan")
         prompts = self.questions.prompts
-        entries = [
-            prompts.render_again("entry", saw=one["saw"], heard=one["heard"], did=one["did"])
-            for one in found.history
-        ]
+        entries: Sequence[str] = ()
+        if found.history:
+            again = prompts.render_again
+            entries = [
+                again("entry", saw=one["saw"], heard=one["heard"], did=one["did"])
+                for one in found.history
+            ]
         beliefs = mind.get("bdi")
         render = prompts.render if beliefs else prompts.render_lately
         user = render(
