@@ -50,17 +50,15 @@ class View:
                 again("entry", saw=one["saw"], heard=one["heard"], did=one["did"])
                 for one in found.history
             ]
-        beliefs = mind.get("bdi")
-        render = prompts.render if beliefs else prompts.render_lately
-        user = render(
+        user = prompts.fill(
             "turn",
             strategy=mind["strategy"],
             plan=tuple(plan.get("broad", ())) if plan else (),
             intent=next(iter(plan.get("steps", ())), "") if plan else "",
-            beliefs=beliefs or None,
-            memories=tuple(found.memories),
+            beliefs=mind.get("bdi") or None,
+            memories=found.memories,
             forgotten=found.forgotten,
-            history=tuple(entries),
+            history=entries,
             left_out=found.left_out,
             inbox=self.inbox,
             unread=self.unread,

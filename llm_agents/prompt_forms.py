@@ -1,0 +1,150 @@
+r"""Prompts with holes: what a template says is rendered once, what differs is filled in.
+
+Some values of a template are only shown (``{{ text }}``, ``{% if text %}``), or are lists
+whose items are only shown. As long as the same of them are empty and the lists have the same
+lengths, nothing but their own texts changes from one rendering to the next. So the template is
+rendered with a mark in the place of each, and the marks are filled in from then on, which
+gives the same text in a tenth of the time.
+"""
+
+import dataclasses
+import re
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from jinja2 import nodes
+
+__all__ = ["Form", "Holes", "holes_of"]
+
+_MOST_KINDS = 512
+_OPAQUE = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, nodes.Block)
+_SIGN = f"\x00{secrets.token_hex(8)}"  # no text can hold it by design
+_MARK = re.compile(f"{_SIGN}:(\\d+)\x00")
+
+
+@dataclasses.dataclass(frozen=True)
+class Holes:
+    """Names of values that a template only shows, and of lists whose items it only shows."""
+
+    texts: frozenset[str] = frozenset()
+    lists: frozenset[str] = frozenset()
+
+
+class Form:
+    """A template whose holes are filled in; other values make another kind of it."""
+
+    def __init__(self, holes: Holes, names: Sequence[str], render: Callable[..., str]) -> None:
+        """Take the names of all values, and how the template is rendered with them."""
+        texts = [name for name in names if name in holes.texts]
+        self._texts = tuple(texts)
+        self._lists = [name for name in names if name in holes.lists]
+        self._others = [name for name in names if name not in holes.texts | holes.lists]
+        self._count, self._render = len(names), render
+        self._kinds: dict[tuple, tuple[str, list[int]]] = {}
+
+    def fill(self, values: Mapping[str, Any]) -> str:
+        """The text that the template gives with these values, space around it stripped."""
+        if len(values) != self._count:
+            return self._render(**values)
+        shown = [values[name] for name in self._texts]
+        kind: list[Any] = [value and True for value in shown]
+        for name in self._lists:
+            items = values[name]
+            kind.append(len(items))
+            if items:
+                if not all(items):
+                    return self._render(**values)
+                shown += items
+        key = (*kind, *[values[name] for name in self._others])
+        try:
+            said, order = self._kinds[key]
+        except KeyError:
+            said, order = self._made(key, values)
+        except TypeError:  # one of the others cannot be hashed
+            return self._render(**values)
+        return (said % tuple([shown[place] for place in order])).strip()
+
+    def _made(self, key: tuple, values: Mapping[str, Any]) -> tuple[str, list[int]]:
+        """What the template says, and which of the values shown stands in which place."""
+        marked, count = dict(values), 0
+        for name in self._texts:
+            if values[name]:
+                marked[name] = _mark(count)
+            count += 1
+        for name in self._lists:
+            length = len(values[name])
+            marked[name] = [_mark(place) for place in range(count, count + length)]
+            count += length
+        parts = _MARK.split(self._render(**marked))
+        said = "%s".join(part.replace("%", "%%") for part in parts[::2])
+        if len(self._kinds) >= _MOST_KINDS:
+            self._kinds.clear()
+        self._kinds[key] = made = said, [int(place) for place in parts[1::2]]
+        return made
+
+
+def holes_of(template: nodes.Template) -> Holes:
+    """Find the holes of a parsed template; what is used in any other way is none."""
+    if next(template.find_all(_OPAQUE), None) is not None:
+        return Holes()
+    uses = _Uses()
+    uses.read(template.body, {})
+    return Holes(
+        frozenset(uses.texts - uses.lists - uses.otherwise),
+        frozenset(uses.lists - uses.texts - uses.otherwise),
+    )
+
+
+def _mark(place: int) -> str:
+    return f"{_SIGN}:{place}\x00"
+
+
+class _Uses:
+    """How a template uses names: shown or tested, gone through item by item, or otherwise."""
+
+    def __init__(self) -> None:
+        self.texts: set[str] = set()
+        self.lists: set[str] = set()
+        self.otherwise: set[str] = set()
+
+    def read(self, body: Sequence[nodes.Node], items: Mapping[str, str]) -> None:
+        """Go through statements; ``items``: name of a loop's item -> name of the list."""
+        for node in body:
+            if isinstance(node, nodes.Output):
+                for part in node.nodes:
+                    self._show(part, items)
+            elif isinstance(node, nodes.If):
+                if not isinstance(node.test, nodes.Name):
+                    self._use_otherwise(node.test, items)
+                self.read([*node.body, *node.elif_, *node.else_], items)
+            elif isinstance(node, nodes.For):
+                self._loop(node, items)
+            else:
+                self._use_otherwise(node, items)
+
+    def _show(self, part: nodes.Node, items: Mapping[str, str]) -> None:
+        if isinstance(part, nodes.Name):
+            if part.name not in items:
+                self.texts.add(part.name)
+        elif not isinstance(part, nodes.TemplateData):
+            self._use_otherwise(part, items)
+
+    def _loop(self, node: nodes.For, items: Mapping[str, str]) -> None:
+        plain = node.test is None and not node.recursive
+        source, target = node.iter, node.target
+        if not (plain and isinstance(source, nodes.Name) and isinstance(target, nodes.Name)):
+            self._use_otherwise(node, items)
+            return
+        if source.name in items:  # a list of lists
+            self.otherwise.add(items[source.name])
+        else:
+            self.lists.add(source.name)
+        self.read(node.body, {**items, target.name: source.name})
+        self.read(node.else_, items)
+
+    def _use_otherwise(self, node: nodes.Node, items: Mapping[str, str]) -> None:
+        names = {name.name for name in node.find_all(nodes.Name)}
+        if isinstance(node, nodes.Name):
+            names.add(node.name)
+        self.otherwise |= {items.get(name, name) for name in names}
