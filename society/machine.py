@@ -1,7 +1,9 @@
 """The compiled functions of a simulation, for all its replicates.
 
 Replicates run one after the other inside one program (``lax.map``, ``repro: strict``: the
-same bits alone or together) or side by side (``vmap``, ``repro: fast``).
+same bits alone or together) or side by side (``vmap``, ``repro: fast``). Where worlds give
+birth a strict run calls the program of one replicate for each: a loop around it would copy all
+weights in and out, and round differently.
 """
 
 import functools
@@ -20,8 +22,13 @@ from worlds.types import Array, Observation
 __all__ = ["Machine", "stack", "unstack"]
 
 # A planet is hundreds of small kernels. XLA's fusion emitters on CPU set up a compiler for each:
-# without them life_planet compiles in half the time and memory, and runs as fast.
-_MANY_KERNELS = {"xla_cpu_use_fusion_emitters": False}
+# without them life_planet compiles in half the time and memory, and runs as fast. The rewriter of
+# reductions makes trees of them, three to five kernels for each; sums of many cells are made in
+# two steps instead (rows, then columns), which is as exact.
+_MANY_KERNELS = {
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_disable_hlo_passes": "tree_reduction_rewriter",
+}
 
 
 class Machine:
@@ -32,9 +39,13 @@ class Machine:
         self.simulation = simulation
         self.parts = simulation.parts
         engine = simulation.engine
-        across = _vmapped if simulation.scenario.repro == "fast" else _mapped
-        if simulation.world.births and len(simulation.seeds) == 1:
+        fast, births = simulation.scenario.repro == "fast", bool(simulation.world.births)
+        self._apart = births and not fast
+        across = _vmapped if fast else _mapped
+        if self._apart or (births and len(simulation.seeds) == 1):
             across = _alone
+        self._pick = jax.jit(_row)
+        self._put = jax.jit(_with_row, donate_argnums=0)
         options = _MANY_KERNELS if simulation.world.births else None
         self._start = jax.jit(
             lambda parts, world, graphs, keys: across(
@@ -69,12 +80,39 @@ class Machine:
     def start(self, replicates: Sequence[int]) -> Carry:
         """The carries of replicates before their first tick, stacked [R, ...]."""
         seeds = [self.simulation.seeds[index] for index in replicates]
-        graphs = stack([self.simulation.graphs[index] for index in replicates])
-        return self._start(self.parts, self.simulation.world, graphs, roots(seeds))
+        graphs = [self.simulation.graphs[index] for index in replicates]
+        world = self.simulation.world
+        if not self._apart or len(seeds) == 1:
+            return self._start(self.parts, world, stack(graphs), roots(seeds))
+
+        def one(index: int) -> Carry:
+            return self._start(self.parts, world, stack([graphs[index]]), roots([seeds[index]]))
+
+        carries = jax.tree.map(
+            lambda leaf: jnp.asarray(np.zeros(leaf.shape, leaf.dtype)), self.template(len(seeds))
+        )
+        for index in range(len(seeds)):
+            carries = self._put(carries, one(index), jnp.int32(index))
+        return carries
 
     def advance(self, carries: Carry, ticks: int) -> tuple[Carry, Chunk]:
         """Run every replicate for ``ticks`` ticks; the carries given are consumed."""
-        return self._advance(self.parts, carries, jnp.int32(ticks))
+        number = carries.step.shape[0]
+        if not self._apart or number == 1:
+            return self._advance(self.parts, carries, jnp.int32(ticks))
+        chunks = []
+        for index in range(number):
+            here = jnp.int32(index)
+            one, chunk = self._advance(self.parts, self._pick(carries, here), jnp.int32(ticks))
+            carries = self._put(carries, one, here)
+            chunks.append(unstack(chunk, 0))
+        return carries, stack(chunks)
+
+    def template(self, number: int) -> Carry:
+        """Shapes and dtypes of the carries of so many replicates."""
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((number, *leaf.shape), leaf.dtype), self._shape
+        )
 
     def begin(self, carry: Carry) -> Carry:
         """Set up the episode of one replicate where one is due."""
@@ -132,6 +170,17 @@ def stack(trees: Sequence[Any]) -> Any:
 def unstack(tree: Any, index: int) -> Any:
     """One replicate of stacked pytrees, as NumPy arrays."""
     return jax.tree.map(lambda leaf: np.asarray(leaf)[index], jax.device_get(tree))
+
+
+def _row(tree: Any, index: Array) -> Any:
+    """One replicate of stacked pytrees, still with a leading axis."""
+    return jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, index, 1), tree)
+
+
+def _with_row(tree: Any, row: Any, index: Array) -> Any:
+    return jax.tree.map(
+        lambda leaf, one: jax.lax.dynamic_update_slice_in_dim(leaf, one, index, 0), tree, row
+    )
 
 
 def _mapped(function: Callable, arguments: Any) -> Any:

@@ -17,7 +17,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from society.build import Simulation, build
@@ -218,7 +217,7 @@ def _restored(
 ) -> tuple[int, Carry, Speakers | None]:
     simulation = machine.simulation
     if not simulation.has_language:
-        template = jax.eval_shape(lambda: machine.start(range(len(simulation.seeds))))
+        template = machine.template(len(simulation.seeds))
         return tree["tick"], unstack(restore_tree(template, tree["carry"]), replicate), None
     template = unstack(machine.start([replicate]), 0)
     carry = restore_tree(template, tree["carry"])
