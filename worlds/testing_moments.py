@@ -87,7 +87,8 @@ def check_birth(
         assert moved.parents is not None, (
             f"{where}: World.births is {world.births}, but Transition.parents is None"
         )
-        shape = (num, world.births)
+        named = np.shape(moved.parents)[-1] if np.ndim(moved.parents) == 2 else 0
+        shape = (num, min(max(named, 1), world.births))
         _check_array(moved.parents, shape, "int32", f"{where}: Transition.parents")
         parents = np.asarray(moved.parents)
         assert ((parents >= -1) & (parents < num)).all(), (

@@ -64,7 +64,8 @@ class Transition(NamedTuple):
     reward: [N] float32.
     terminated: [N] bool, the individual's life or the episode ended by the rules.
     truncated: [N] bool, the episode was cut by a limit that is not part of the rules.
-    parents: [N, P] int32 slots of the newborn's parents, -1 = none; None in worlds without births.
+    parents: [N, P] int32 slots of the newborn's parents, -1 = none, P at most ``World.births``;
+      None in worlds without births.
     metrics: name -> scalar (or small fixed-shape array) that the recorder keeps.
     refused: [N] bool slots that would have given birth but found no free slot, or None.
     """

@@ -41,7 +41,7 @@ class World(abc.ABC, Generic[State]):
     caption: ClassVar[str | None] = None  # "module:Class" of the Caption that words this world
     measures: ClassVar[tuple[str, ...]] = ()  # measures computed without being asked for
     fitness: ClassVar[str] = "reward"  # default for ``selection.fitness``
-    births: ClassVar[int] = 0  # parents of a newborn in worlds where step gives birth
+    births: ClassVar[int] = 0  # most parents of a newborn in worlds where step gives birth
     num_slots: int
 
     @property

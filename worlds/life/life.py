@@ -249,7 +249,8 @@ class Life(World[LifeState]):
             reward=jnp.where(state.alive, settled.reward, 0.0),
             terminated=settled.dies,
             truncated=alive & ended,
-            parents=matched.parents,
+            # One column costs one row of weights at a birth; two columns cost a crossing.
+            parents=matched.parents[:, :1] if self.mating == "asexual" else matched.parents,
             metrics=metrics,
             refused=matched.refused,
         )
