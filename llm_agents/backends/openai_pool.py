@@ -3,23 +3,29 @@
 import asyncio
 import dataclasses
 import ipaddress
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from llm_agents.backends.base import BackendError
 from llm_agents.backends.openai_wire import status_error
+from llm_agents.backends.plain_http import (
+    Exchanged,
+    PlainClient,
+    ReplyError,
+    UnusableError,
+    speaks_plainly,
+)
 from worlds.redact import redact, redact_url, register_secret
-
-if TYPE_CHECKING:
-    import httpx
 
 __all__ = ["Endpoint", "Pool"]
 
 MOST_BYTES = 32 * 2**20
 FIRST_REST_S = 1.0
 LONGEST_REST_S = 60.0
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 @dataclasses.dataclass(eq=False)
@@ -90,27 +96,24 @@ class Pool:
 
         The caller reports how it went, because only it can tell an answer from a web page.
         """
-        import httpx
-
-        if endpoint.client is None:
-            endpoint.client = self._client(endpoint.url)
         endpoint.in_flight += 1
         error: BackendError | None
         raw = b""
         try:
+            if endpoint.client is None:
+                endpoint.client = self._client(endpoint.url)
+            asked = None if body is None else _encode(body).encode()
             async with asyncio.timeout(self.timeout_s):
-                status, headers, raw = await _exchange(
-                    endpoint.client, method, endpoint.url + path, body
-                )
+                status, headers, raw = await endpoint.client.exchange(method, path, asked)
             error = status_error(status, headers, raw, time.time())
-        except (TimeoutError, httpx.TimeoutException):
+        except TimeoutError:
             message = f"no answer within {self.timeout_s:g} s"
             error = BackendError("timeout", message, retryable=True)
-        except httpx.DecodingError as problem:
+        except ReplyError as problem:
             error = BackendError("garbage", f"unreadable body: {problem}", retryable=True)
-        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as problem:
-            error = BackendError("rejected", f"not an address of a server: {problem}")
-        except (httpx.HTTPError, OSError) as problem:
+        except UnusableError as problem:
+            error = BackendError("rejected", str(problem))
+        except OSError as problem:
             said = str(problem) or type(problem).__name__
             error = BackendError("connection", said, retryable=True)
         finally:
@@ -127,34 +130,64 @@ class Pool:
             if client is not None:
                 await client.aclose()
 
-    def _client(self, url: str) -> "httpx.AsyncClient":
+    def _client(self, url: str) -> "PlainClient | _WebClient":
+        try:
+            parts = urlsplit(url)
+            login, loopback = (parts.password, parts.username), _is_loopback(parts.hostname or "")
+        except ValueError as error:
+            raise UnusableError(f"not an address of a server: {error}") from error
+        for secret in login:
+            register_secret(secret or "")
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        if speaks_plainly(url, loopback=loopback):
+            return PlainClient(url, headers, MOST_BYTES)
+        return _WebClient(url, headers, self.timeout_s, self._concurrency, proxies=not loopback)
+
+
+class _WebClient:
+    """A general client for servers behind TLS or a proxy, asked like a ``PlainClient``."""
+
+    def __init__(
+        self, url: str, headers: Mapping[str, str], timeout_s: float, most: int, *, proxies: bool
+    ) -> None:
         import httpx
 
-        parts = urlsplit(url)
-        for secret in (parts.password, parts.username):
-            register_secret(secret or "")
-        return httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
-            timeout=self.timeout_s,
-            limits=httpx.Limits(max_connections=self._concurrency),
-            trust_env=not _is_loopback(parts.hostname or ""),
-            verify=parts.scheme != "http",  # loading certificates takes longer than many a run
+        self._url = url
+        self._httpx = httpx.AsyncClient(
+            headers=dict(headers),
+            timeout=timeout_s,
+            limits=httpx.Limits(max_connections=most),
+            trust_env=proxies,
+            verify=not url.startswith("http:"),  # loading certificates takes longer than many a run
             follow_redirects=False,
         )
 
+    async def exchange(self, method: str, path: str, body: bytes | None) -> Exchanged:
+        """Send a request and return the reply."""
+        import httpx
 
-async def _exchange(
-    client: "httpx.AsyncClient", method: str, url: str, body: Mapping[str, Any] | None
-) -> tuple[int, Mapping[str, str], bytes]:
-    import httpx
+        kind = {} if body is None else {"Content-Type": "application/json"}
+        try:
+            asked = self._httpx.stream(method, self._url + path, content=body, headers=kind)
+            async with asked as reply:
+                raw = bytearray()
+                async for chunk in reply.aiter_bytes():
+                    raw += chunk
+                    if len(raw) > MOST_BYTES:
+                        raise ReplyError(f"more than {MOST_BYTES} bytes")
+                return Exchanged(reply.status_code, reply.headers, bytes(raw))
+        except httpx.TimeoutException as error:
+            raise TimeoutError from error
+        except httpx.DecodingError as error:
+            raise ReplyError(str(error)) from error
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+            raise UnusableError(f"not an address of a server: {error}") from error
+        except httpx.HTTPError as error:
+            raise ConnectionError(str(error) or type(error).__name__) from error
 
-    async with client.stream(method, url, json=body) as reply:
-        raw = bytearray()
-        async for chunk in reply.aiter_bytes():
-            raw += chunk
-            if len(raw) > MOST_BYTES:
-                raise httpx.DecodingError(f"more than {MOST_BYTES} bytes", request=reply.request)
-        return reply.status_code, reply.headers, bytes(raw)
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._httpx.aclose()
 
 
 def _is_loopback(host: str) -> bool:
