@@ -41,6 +41,9 @@ _FORMS = re.compile(
 )
 
 _registered: set[str] = set()
+# The environment and the number of registered secrets, and what they hide: each secret as it
+# is and as it is in a URL, longest first.
+_known: tuple[dict[bytes, bytes] | None, int, list[tuple[str, str]]] = (None, 0, [])
 
 
 def register_secret(value: str) -> None:
@@ -60,8 +63,8 @@ def redact(text: str, forms: bool = True) -> str:
     >>> redact("POST https://me:pw@host/v1?api_key=abc Authorization: Bearer 123456789")
     'POST https://host/v1?api_key=[redacted] Authorization: Bearer [redacted]'
     """
-    for secret in sorted(_registered | _from_environment(), key=len, reverse=True):
-        text = text.replace(secret, HIDDEN).replace(quote(secret, safe=""), HIDDEN)
+    for secret, in_url in _secrets():
+        text = text.replace(secret, HIDDEN).replace(in_url, HIDDEN)
     text = _URL.sub(lambda match: redact_url(match[0]), text)
     if not forms:
         return text
@@ -83,6 +86,21 @@ def redact_tree(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [redact_tree(item) for item in value]
     return value
+
+
+def _secrets() -> list[tuple[str, str]]:
+    """All known secrets; looked for again only where the environment has changed.
+
+    A look at every variable would cost more than all the rest of reading a model's answer.
+    """
+    global _known
+    held, count = getattr(os.environ, "_data", None), len(_registered)  # CPython's own dictionary
+    known = _known
+    if held is None or known[0] != held or known[1] != count:
+        copied = None if held is None else dict(held)
+        found = sorted(_registered | _from_environment(), key=len, reverse=True)
+        _known = known = copied, count, [(secret, quote(secret, safe="")) for secret in found]
+    return known[2]
 
 
 def _from_environment() -> set[str]:

@@ -5,7 +5,7 @@ import doctest
 import pytest
 
 import worlds.redact
-from worlds.redact import HIDDEN, redact, redact_tree, redact_url
+from worlds.redact import HIDDEN, redact, redact_tree, redact_url, register_secret
 
 FORMS = [
     "Authorization: Bearer abcdef0123456789",
@@ -55,6 +55,20 @@ def test_values_of_telling_variables_are_hidden_in_any_text(monkeypatch):
     assert redact("x a/b c+d unguessable y", forms=False) == f"x {HIDDEN} y"
     assert redact("?q=a%2Fb%20c%2Bd%20unguessable") == f"?q={HIDDEN}"
     assert redact("ordinary value is true") == "ordinary value is true"
+
+
+def test_secrets_that_come_and_change_later_are_hidden_too(monkeypatch):
+    said = "first-value second-value third-value"
+    assert redact(said) == said
+    monkeypatch.setenv("LATE_API_KEY", "first-value")
+    assert redact(said) == f"{HIDDEN} second-value third-value"
+    monkeypatch.setenv("LATE_API_KEY", "second-value")
+    assert redact(said) == f"first-value {HIDDEN} third-value"
+    monkeypatch.delenv("LATE_API_KEY")
+    assert redact(said) == said
+    monkeypatch.setattr(worlds.redact, "_registered", set(worlds.redact._registered))
+    register_secret("third-value")
+    assert redact(said) == f"first-value second-value {HIDDEN}"
 
 
 def test_scenario_texts_keep_what_only_looks_like_a_credential():
