@@ -242,10 +242,13 @@ def read_top(top: Top, rests: Sequence[str]) -> Found:
     mass = [0.0] * len(rests)
     shared: dict[str, float] = {}
     wanted = [rest.strip().casefold() for rest in rests]
+    beginnings = tuple({rest[0] for rest in wanted if rest})
     for token, logprob in top:
         said = token.strip().casefold()
+        if not said.startswith(beginnings):
+            continue
         probability = math.exp(min(logprob, 0.0))
-        fits = [i for i, rest in enumerate(wanted) if said and rest and _begins(rest, said)]
+        fits = [i for i, rest in enumerate(wanted) if rest and _begins(rest, said)]
         if len(fits) == 1:
             mass[fits[0]] += probability
         elif fits:
@@ -263,10 +266,12 @@ def tells_whole(top: Top, options: Sequence[str]) -> bool:
     (True, False)
     """
     wanted = [option.strip().casefold() for option in options]
-    found = read_top(top, options)
+    least = _WORTH_ASKING * read_top(top, options).total
     for token, logprob in top:
+        if math.exp(logprob) < least:
+            continue
         said = token.strip().casefold()
-        if not said or math.exp(logprob) < _WORTH_ASKING * found.total:
+        if not said:
             continue
         if any(rest.startswith(said) and rest != said for rest in wanted):
             return False
