@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from society.contract import Selection, Transmission
 from society.plan import Plan
@@ -25,6 +26,10 @@ __all__ = [
     "results_of",
     "width_of",
 ]
+
+_BASIS, _PRIME = 2166136261, 16777619  # of the Fowler-Noll-Vo hash
+_PLACE = np.uint32(2654435761)
+_FEW = 2**14  # words
 
 
 class Parts(NamedTuple):
@@ -173,13 +178,30 @@ def width_of(metrics: Mapping[str, Any]) -> int:
 
 
 def checksum(tree: Any) -> Array:
-    """A uint32 over all bits of a pytree of arrays."""
-    total = jnp.uint32(2166136261)
-    for leaf in jax.tree.leaves(tree):
-        words = _as_words(leaf).ravel()
-        place = jnp.arange(words.size, dtype=jnp.uint32) * jnp.uint32(2654435761)
-        total = total * jnp.uint32(16777619) + jnp.sum(words * (place | 1), dtype=jnp.uint32)
+    """A uint32 over all bits of a pytree of arrays.
+
+    Leaves are summed, and the sums mixed in order. Small leaves share one sum: a kernel for each
+    would take most of what an episode's end takes to compile.
+    """
+    leaves = [_as_words(leaf).ravel() for leaf in jax.tree.leaves(tree)]
+    total = jnp.uint32(_mix(_BASIS, len(leaves)))
+    few, factors = [], []
+    for number, words in enumerate(leaves):
+        factor = np.uint32(_mix(1, len(leaves) - 1 - number))
+        if words.size <= _FEW:
+            few.append(words)
+            factors.append((np.arange(words.size, dtype=np.uint32) * _PLACE | 1) * factor)
+        else:
+            place = jnp.arange(words.size, dtype=jnp.uint32) * _PLACE
+            total = total + factor * jnp.sum(words * (place | 1), dtype=jnp.uint32)
+    if few:
+        weighted = jnp.concatenate(few) * np.concatenate(factors)
+        total = total + jnp.sum(weighted, dtype=jnp.uint32)
     return total
+
+
+def _mix(value: int, times: int) -> int:
+    return value * pow(_PRIME, times, 2**32) % 2**32
 
 
 def _as_words(leaf: Array) -> Array:

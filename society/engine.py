@@ -109,7 +109,7 @@ class Engine:
             checksum=jnp.uint32(0),
         )
         world = placed(carry)
-        state = world.init(fold(carry.keys["init"], 0, 0))
+        state = newborns.first_state(world, fold(carry.keys["init"], 0, 0))
         totals = {} if self.plan.instant else dict(world.outcome(state))
         if self.needs_reward:
             totals["reward"] = jnp.zeros(self.population.num_slots)

@@ -26,6 +26,7 @@ __all__ = [
     "check_births",
     "empty_log",
     "events_of",
+    "first_state",
     "found",
     "note",
     "note_founders",
@@ -76,8 +77,8 @@ def begin_lives(num: int) -> Lives:
 
 
 def empty_log(num: int, ticks: int) -> Log:
-    """Room for all lives that so many ticks can hold: one birth and one death a slot."""
-    return Log(jnp.zeros(((2 * ticks + 1) * num, COLUMNS), jnp.int32), jnp.int32(0))
+    """Room for one birth and one death a slot in each of so many ticks, and for a block more."""
+    return Log(jnp.zeros(((2 * ticks + 3) * num, COLUMNS), jnp.int32), jnp.int32(0))
 
 
 def ticks_that_fit(ticks: int, num: int, replicates: int) -> int:
@@ -168,6 +169,17 @@ def births_of(lives: Lives, uid: np.ndarray) -> Births:
     return Births(child.astype(np.int32), np.array(found, np.int32).reshape(-1, 2))  # type: ignore
 
 
+def first_state(world: Any, key: Array) -> Any:
+    """A state before the first tick, which sets up the first episode anyway.
+
+    Planets are blank until then: what makes them would be compiled twice.
+    """
+    if not world.births:
+        return world.init(key)
+    shape = jax.eval_shape(world.init, key)
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
+
+
 def note_founders(engine: Any, loop: Any, carry: Any) -> Any:
     """The chunk of a loop with the founders of an episode that ``carry`` has just begun."""
     if not carry.world.births:
@@ -196,11 +208,12 @@ def note(engine: Any, log: Log, carry: Any, index: Array) -> Log:
     gone = [when, DIED * ones, lives.uid_before, slot, none, none, 0 * ones, clock]
     came = [when, BORN * ones, uid, slot, *lives.parents.T, bits, clock]
     happened = jnp.concatenate([lives.died, lives.born])
-    place = jnp.where(happened, log.used + jnp.cumsum(happened) - 1, log.rows.shape[0])
-    rows = log.rows.at[place].set(
-        jnp.concatenate([jnp.stack(gone, 1), jnp.stack(came, 1)]), mode="drop"
-    )
-    return Log(rows, log.used + happened.sum(dtype=jnp.int32))
+    new = jnp.concatenate([jnp.stack(gone, 1), jnp.stack(came, 1)])
+    # A whole block is written, what happened first; the next block covers the rest of it.
+    block = new[jnp.argsort(~happened, stable=True)]
+    rows = jax.lax.dynamic_update_slice(log.rows, block, (log.used, jnp.int32(0)))
+    room = rows.shape[0] - 2 * num
+    return Log(rows, jnp.minimum(log.used + happened.sum(dtype=jnp.int32), room))
 
 
 def events_of(replicate: int, log: Log, clock: np.ndarray) -> list[StoredEvent]:
@@ -233,8 +246,8 @@ def events_of(replicate: int, log: Log, clock: np.ndarray) -> list[StoredEvent]:
 def _listed(born: Array, parents: Array) -> Births:
     """Births as a list that begins with the real ones."""
     num = born.shape[0]
-    (child,) = jnp.nonzero(born, size=num, fill_value=num)
-    child = child.astype(jnp.int32)
+    first = jnp.argsort(~born, stable=True).astype(jnp.int32)
+    child = jnp.where(jnp.arange(num) < born.sum(), first, num)
     row = jnp.minimum(child, num - 1)
     return Births(child, jnp.where((child < num)[:, None], parents[row], -1))
 

@@ -252,11 +252,10 @@ class EvolvedAttention(_Evolved):
     def _members(self, net: "_Net", view: "_View") -> tuple[Array, Array]:
         parts = [view.part(name) for name, _ in view.form.sets]
         made = [
-            jnp.tanh(net(f"set_{name}", part))
-            for (name, _), part in zip(view.form.sets, parts, strict=True)
+            net(f"set_{name}", part) for (name, _), part in zip(view.form.sets, parts, strict=True)
         ]
         there = [(part != 0).any(-1) for part in parts]
-        return jnp.concatenate(made, axis=1), jnp.concatenate(there, axis=1)
+        return jnp.tanh(jnp.concatenate(made, axis=1)), jnp.concatenate(there, axis=1)
 
     def _attend(self, query: Array, key: Array, value: Array, there: Array) -> Array:
         """[n, q, w]: means of values, weighted by how keys fit the query; 0 if nobody is there."""

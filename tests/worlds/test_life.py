@@ -52,13 +52,6 @@ def rich(world, state, stock=100.0):
     return state._replace(stock=jnp.where(state.alive, stock, 0.0))
 
 
-def refreshed(world, state, **fields):
-    """A state with other fields, and neighbours to match."""
-    state = state._replace(**fields)
-    near, machines, peers = world._neighbours(state.position, state.alive, state.machines)
-    return state._replace(near=near, near_machines=machines, peers=peers)
-
-
 @pytest.mark.slow
 def test_it_keeps_the_contract():
     check_world(planet(robots=4, mating="either", terrain="fractal"), steps=6)
@@ -134,7 +127,7 @@ def test_a_push_goes_away_from_the_pusher_whatever_the_side():
     for side in (-1.0, 1.0):
         place = jnp.zeros((8, 2)).at[0].set(8.0).at[1].set(jnp.array([8.0, 8.0 + side]))
         place = place.at[2:].set(jnp.array([1.0, 1.0]))
-        near = refreshed(world, state, position=place).near
+        near = world.neighbours(state._replace(position=place)).near
         push = jnp.zeros(8).at[0].set(1.0)
         shift = np.asarray(shoved(near, push, 1.5, 0.5, 8))
         np.testing.assert_allclose(shift[1], [0.0, 0.5 * side], atol=1e-6)
@@ -182,10 +175,10 @@ def test_simultaneous_eaters_get_equal_shares_and_no_more_than_there_is():
 def test_blows_take_no_more_than_there_is_and_loot_is_part_of_it():
     world = planet()
     place = jnp.full((8, 2), 4.0)
-    state = refreshed(world, begin(world), position=place, alive=jnp.arange(8) < 3)
+    state = begin(world)._replace(position=place, alive=jnp.arange(8) < 3)
     attack = jnp.array([1.0, 1.0, 0, 0, 0, 0, 0, 0])
     energy = jnp.array([50.0, 50.0, 0.5, 0, 0, 0, 0, 0])
-    fight = blows(state.near, attack, energy, 1.5, 1.0, 0.5)
+    fight = blows(world.neighbours(state).near, attack, energy, 1.5, 1.0, 0.5)
     assert float(fight.lost[2]) == pytest.approx(0.5)
     assert float(fight.won.sum()) == pytest.approx(0.5 * float(fight.lost.sum()), rel=1e-6)
 
@@ -193,9 +186,9 @@ def test_blows_take_no_more_than_there_is_and_loot_is_part_of_it():
 def test_mates_are_mutual_and_of_one_group():
     world = planet()
     place = jnp.zeros((8, 2)).at[:, 1].set(jnp.array([0.0, 0.5, 1.4, 1.5, 8, 9, 12, 12]))
-    state = refreshed(world, begin(world), position=place, alive=jnp.ones(8, bool))
+    state = begin(world)._replace(position=place, alive=jnp.ones(8, bool))
     group = jnp.array([0, 0, 0, 1, 0, 0, 0, 1])
-    found = np.asarray(mates(jnp.ones(8, bool), state.near, 1.5, group))
+    found = np.asarray(mates(jnp.ones(8, bool), world.neighbours(state).near, 1.5, group))
     assert found.tolist() == [1, 0, 8, 8, 5, 4, 8, 8]
 
 
@@ -236,21 +229,16 @@ def test_two_parents_share_the_cost_of_a_child():
     place = jnp.full((8, 2), 4.0).at[2:].set(12.0)
     state = begin(world)
     alive = jnp.arange(8) < 2
-    state = refreshed(world, state, position=place, alive=alive)
+    state = state._replace(position=place, alive=alive)
     state = rich(world, state)
     after, moved = move(world, state, act(world, birth=1.0))
     assert moved.parents[2].tolist() == [0, 1]
     assert float(after.stock[0]) == pytest.approx(float(after.stock[1]), rel=1e-5)
     mixed, parents = np.asarray(after.identity[2]), np.asarray(state.identity[:2])
     assert ((mixed == parents[0]) | (mixed == parents[1])).all()
-    _, lonely = move(world, state._replace(near=_nobody(state.near)), act(world, birth=1.0))
+    apart = state._replace(position=place.at[1].set(9.0))
+    _, lonely = move(world, apart, act(world, birth=1.0))
     assert int(lonely.metrics["born"]) == 0
-
-
-def _nobody(near):
-    return near._replace(
-        index=jnp.full_like(near.index, 8), distance=jnp.full_like(near.distance, jnp.inf)
-    )
 
 
 def test_whoever_owes_more_than_it_has_dies_even_if_it_eats():
@@ -289,7 +277,7 @@ def test_energy_is_accounted_for_in_every_step():
 def test_messages_reach_those_in_sight_and_nobody_else():
     world = planet()
     place = jnp.zeros((8, 2)).at[1].set(3.0).at[2].set(8.0)
-    state = refreshed(world, begin(world), position=place, alive=jnp.arange(8) < 3)
+    state = begin(world)._replace(position=place, alive=jnp.arange(8) < 3)
     action = np.zeros((8, width_of(WORDS)), np.float32)
     action[0, PLAN["speak"]] = 1.0
     action[0, len(ACTS) + WORDS : len(ACTS) + 2 * WORDS] = 0.5

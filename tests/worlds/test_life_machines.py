@@ -90,10 +90,7 @@ def test_agents_program_machines_by_messages_and_it_is_counted():
     state = world.init(jax.random.PRNGKey(0))
     place = jnp.array([[8.0, 8.0], [0.0, 0.0]])
     machines = state.machines._replace(position=jnp.array([[8.0, 9.0], [1.0, 1.0]]))
-    near, seen, peers = world._neighbours(place, state.alive, machines)
-    state = state._replace(
-        position=place, machines=machines, near=near, near_machines=seen, peers=peers
-    )
+    state = state._replace(position=place, machines=machines)
     action = np.zeros((2, width_of(16)), np.float32)
     action[0, ACTS.index("program")] = 1.0
     action[0, len(ACTS) + 16 : len(ACTS) + 32] = rule_program(110)

@@ -59,18 +59,23 @@ def match(
       free: [N] bool. group_sizes: slots of each group. turn: int32.
     """
     num = bears.shape[0]
-    child = jnp.full(num, num, jnp.int32)
-    start = 0
+    children, parents, start = [], [], 0
     for size in group_sizes:
-        order = start + jnp.mod(jnp.arange(size, dtype=jnp.int32) + turn, size)
-        asks, offers = bears[order], free[order]
-        place = jnp.where(offers, jnp.cumsum(offers) - 1, size)
-        slots = jnp.full(size, num, jnp.int32).at[place].set(order, mode="drop")
-        rank = jnp.where(asks, jnp.cumsum(asks) - 1, size)
-        child = child.at[order].set(slots.at[rank].get(mode="fill", fill_value=num))
+        place = jnp.arange(size, dtype=jnp.int32)
+        shift = jnp.mod(turn, size)
+        order = start + jnp.mod(place + shift, size)
+        both = jnp.stack([bears[order], free[order]])
+        rank = jnp.cumsum(both, axis=1) - 1
+        # Those who ask, then those who do not; free slots, then the others.
+        rows = order[jnp.argsort(~both, axis=1, stable=True)]
+        found = both & (rank < both.sum(1)[::-1, None])
+        match = jnp.where(found, jnp.take_along_axis(rows[::-1], rank, 1), -1)
+        back = match[:, jnp.mod(place - shift, size)]
+        children.append(jnp.where(back[0] >= 0, back[0], num))
+        parents.append(back[1])
         start += size
+    child, parent = jnp.concatenate(children), jnp.concatenate(parents)
     served = child < num
-    slot = jnp.arange(num, dtype=jnp.int32)
-    pair = jnp.stack([slot, jnp.where(mate < num, mate, -1)], axis=1)
-    parents = jnp.full((num, 2), -1, jnp.int32).at[child].set(pair, mode="drop")
-    return Matched(child, bears & ~served, parents, parents[:, 0] >= 0)
+    other = jnp.append(jnp.where(mate < num, mate, -1), -1)[parent]
+    parents = jnp.stack([parent, jnp.where(parent >= 0, other, -1)], axis=1)
+    return Matched(child, bears & ~served, parents, parent >= 0)

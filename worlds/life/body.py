@@ -4,6 +4,7 @@ Every function returns who pays what, so that ``World.step`` can account for eac
 Energy is a float32 in units of the ground's ``capacity`` scale; nothing here makes any.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -149,9 +150,16 @@ def heard(near: Near, speak: Array, words: Array, inbox: Array) -> tuple[Array, 
     return jnp.where(any_words[:, None], words[speaker], inbox), any_words
 
 
-def landscaped(made: Array, cell: Array, change: Array, step: Any) -> Array:
-    """[5, S * S] differences from the base maps after everybody dug, cut to [-1, 1]."""
-    return jnp.clip(made.at[:, cell].add(step * change.T), -1.0, 1.0)
+def landscaped(made: Array, digs: Sequence[tuple[Array, Array]], step: Any) -> Array:
+    """[5, S * S] differences from the base maps after everybody dug, cut to [-1, 1].
+
+    Args:
+      digs: (cells, changes) of bodies, then of machines: [n] int32 and [n, 5] in [-1, 1].
+      step: most that a change of 1 is.
+    """
+    cells = jnp.concatenate([cell for cell, _ in digs])
+    changes = jnp.concatenate([change for _, change in digs])
+    return jnp.clip(made.at[:, cells].add(step * changes.T), -1.0, 1.0)
 
 
 def prices(acts: Acts, ground: Ground, cell: Array, age: Array, price: Prices) -> Array:

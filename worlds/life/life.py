@@ -10,14 +10,15 @@ from gymnasium import spaces
 from worlds.life import body, parts
 from worlds.life.births import Matched, match, mates
 from worlds.life.frames import paint
-from worlds.life.machines import WORDS, Machines, Report
-from worlds.life.space import Near, bins_of, cell_of, nearest, wrap
+from worlds.life.machines import WORDS, Report
+from worlds.life.space import Near, Neighbours, bins_of, cell_of, nearest, wrap
 from worlds.life.state import Flows, LifeState, Prices
 from worlds.life.terrain import (
     CHANGEABLE,
     FIELDS,
     Climate,
     Ground,
+    Lattice,
     Terrain,
     lattice,
     maps,
@@ -168,17 +169,18 @@ class Life(World[LifeState]):
         identity = 2 * uniform(key, many, 2).reshape(num, IDENTITY) - 1
         machines = parts.first_machines(self, key)
         tick = jnp.int32(0)
-        fields = maps(self.terrain, points, self.climate, tick, size)
-        energy = 0.5 * self.richness * fields[FIELDS.index("capacity")].reshape(-1)
+        made = jnp.zeros((CHANGEABLE, size * size), jnp.float32)
+        fields = self._fields(points, made, tick)
+        energy = 0.5 * fields[FIELDS.index("capacity")].reshape(-1)
         stock = jnp.where(alive, jnp.asarray(self.endowment, jnp.float32), 0.0)
         zero = jnp.float32(0)
         flows = Flows(*[zero] * 8, stored=energy.sum() + stock.sum())
-        near, near_machines, peers = self._neighbours(position, alive, machines)
         blank = jnp.zeros((num, self.words), jnp.float32)
         return LifeState(
             tick=tick,
             points=points,
-            made=jnp.zeros((CHANGEABLE, size * size), jnp.float32),
+            made=made,
+            fields=fields,
             energy=energy.astype(jnp.float32),
             bits=jnp.zeros(size * size, bool),
             alive=alive,
@@ -191,9 +193,6 @@ class Life(World[LifeState]):
             last=jnp.zeros((num, len(body.ACTS)), jnp.float32),
             children=jnp.zeros(num, jnp.int32),
             machines=machines,
-            near=near,
-            near_machines=near_machines,
-            peers=peers,
             flows=flows,
         )
 
@@ -202,7 +201,7 @@ class Life(World[LifeState]):
         acting = state.alive
         if self.max_steps:
             acting = acting & (state.tick < self.max_steps)
-        return Observation(view_of(self, state, self.ground(state)), state.alive, acting)
+        return Observation(view_of(self, state, self.neighbours(state)), state.alive, acting)
 
     def step(self, key: Array, state: LifeState, action: Array) -> tuple[LifeState, Transition]:
         """Live one step."""
@@ -210,40 +209,37 @@ class Life(World[LifeState]):
         if self.max_steps:
             acting = acting & (state.tick < self.max_steps)
         acts = body.acts_of(action, acting, self.words)
-        ground = self.ground(state)
+        # What ``observe`` found out too: in one compiled program it is computed once.
+        seen, ground = self.neighbours(state), Ground(state.fields)
         cell = cell_of(state.position, self.size)
-        settled = self._settle(state, acts, ground, cell)
+        settled = self._settle(state, acts, seen.near, ground, cell)
         lives = state.alive & ~settled.dies
-        matched = self._match(state, acts, ground, cell, lives, settled.stock)
-        state_after, report, heard = self._moved(key, state, acts, cell, lives)
+        matched = self._match(state, acts, seen.near, ground, cell, lives, settled.stock)
+        state_after, report, heard = self._moved(key, state, acts, seen, cell, lives)
         stock, given, spent = self._endow(ground, cell, matched, settled.stock)
         state_after = parts.born(self, key, state, state_after, matched, lives)
-        energy, sun, faded = parts.grown(self, settled.ground, ground)
+        grown = parts.grown(self, settled.ground, ground, state_after.made)
         flows = Flows(
             **settled.flows,
-            sun=sun,
-            faded=faded,
+            sun=grown.sun,
+            faded=grown.faded,
             given=given,
-            stored=energy.sum() + stock.sum(),
+            stored=grown.stored + stock.sum(),
         )
         flows = flows._replace(spent=flows.spent + spent)
         alive = lives | matched.born
-        near, near_machines, peers = self._neighbours(
-            state_after.position, alive, state_after.machines
-        )
         state_after = state_after._replace(
             tick=state.tick + 1,
             alive=alive,
             stock=stock,
-            energy=energy,
+            energy=grown.energy,
+            fields=self._fields(state.points, state_after.made, state.tick + 1),
             flows=flows,
-            near=near,
-            near_machines=near_machines,
-            peers=peers,
         )
         metrics = parts.metrics_of(
-            self, state, state_after, acts, matched, settled.dies, report, heard
+            self, state, state_after, acts, seen, matched, settled.dies, report, heard
         )
+        metrics["terraformed"] = grown.terraformed
         ended = (state_after.tick >= self.max_steps) if self.max_steps else jnp.bool_(False)
         transition = Transition(
             reward=jnp.where(state.alive, settled.reward, 0.0),
@@ -296,27 +292,36 @@ class Life(World[LifeState]):
 
     def ground(self, state: LifeState) -> Ground:
         """All fields at this step: base maps, season and terraforming."""
-        size = self.size
-        base = maps(self.terrain, state.points, self.climate, state.tick, size)
-        made = state.made.reshape(CHANGEABLE, size, size)
-        summer = season(self.climate, state.tick, size)[:, None]
-        fields = [
-            jnp.clip(base[0] + made[0] + summer, 0.0, 2.0)[None],
-            2.0 * jnp.clip(base[1:CHANGEABLE] + made[1:], 0.0, 1.0),
-            self.richness * base[CHANGEABLE:],
-        ]
-        return Ground(jnp.concatenate(fields))
+        return Ground(self._fields(state.points, state.made, state.tick))
+
+    def neighbours(self, state: LifeState) -> Neighbours:
+        """Who is near whom."""
+        size, sight = self.size, self.sight
+        position, machines = state.position, state.machines.position
+        bins = bins_of(position, state.alive, size, sight, self.crowd)
+        near = nearest(position, position, bins, count=self._company, same=True)
+        if not self.robots:
+            return Neighbours(near, None, None)
+        crowd = max(self.crowd, sight if self.layout == "row" else 0)
+        bins = bins_of(machines, jnp.ones(self.robots, bool), size, sight, crowd)
+        return Neighbours(
+            near,
+            nearest(position, machines, bins, count=self._machines_seen, same=False),
+            nearest(machines, machines, bins, count=_KNOWN_MACHINES, same=True),
+        )
 
     # ---- parts of a step ------------------------------------------------------------------
 
-    def _settle(self, state: LifeState, acts: body.Acts, ground: Ground, cell: Array) -> _Settled:
+    def _settle(
+        self, state: LifeState, acts: body.Acts, near: Near, ground: Ground, cell: Array
+    ) -> _Settled:
         """Pay, eat, fight, die."""
         due = body.prices(acts, ground, cell, state.age, self.prices)
         eaten, left = body.bites(state.energy, cell, acts.eat, self.bite)
         stock = state.stock + eaten
         paid = jnp.where(state.alive, jnp.minimum(due, stock), 0.0)
         stock = stock - paid
-        fight = body.blows(state.near, acts.attack, stock, self.reach, self.power, self.loot)
+        fight = body.blows(near, acts.attack, stock, self.reach, self.power, self.loot)
         stock = jnp.where(state.alive, jnp.maximum(stock - fight.lost, 0.0) + fight.won, 0.0)
         dies = state.alive & (stock <= 0.0)
         if self.max_age:
@@ -337,6 +342,7 @@ class Life(World[LifeState]):
         self,
         state: LifeState,
         acts: body.Acts,
+        near: Near,
         ground: Ground,
         cell: Array,
         lives: Array,
@@ -350,7 +356,7 @@ class Life(World[LifeState]):
         group = jnp.asarray(self.group())
         mate = jnp.full(num, num, jnp.int32)
         if self.mating != "asexual":
-            mate = mates(wants, state.near, self.reach, group)
+            mate = mates(wants, near, self.reach, group)
         paired = mate < num
         half = jnp.append(stock, 0.0)[mate] >= 0.5 * cost + self.reserve
         alone = stock >= cost + self.reserve
@@ -383,18 +389,26 @@ class Life(World[LifeState]):
         return stock, given.sum(), paid.sum() - given.sum()
 
     def _moved(
-        self, key: Array, state: LifeState, acts: body.Acts, cell: Array, lives: Array
+        self,
+        key: Array,
+        state: LifeState,
+        acts: body.Acts,
+        seen: Neighbours,
+        cell: Array,
+        lives: Array,
     ) -> tuple[LifeState, Report, Array]:
         """Bodies and machines move, words are heard, the ground is dug, machines compute."""
         num, size = self.num_slots, self.size
-        shove = body.shoved(state.near, acts.push, self.reach, self.strength, num)
+        shove = body.shoved(seen.near, acts.push, self.reach, self.strength, num)
         position = wrap(state.position + self.speed * acts.move + shove, size)
-        inbox, heard = body.heard(state.near, acts.speak, acts.words, state.inbox)
-        made = body.landscaped(state.made, cell, acts.terraform, self.digging)
+        inbox, heard = body.heard(seen.near, acts.speak, acts.words, state.inbox)
         machines, bits, report = state.machines, state.bits, None
+        digs = [(cell, acts.terraform)]
         if self.robots:
-            machines = parts.taught(self, state, acts)
-            machines, made, bits, report = parts.computed(self, machines, state.peers, made, bits)
+            machines = parts.taught(self, state, acts, seen)
+            machines, dug, bits, report = parts.computed(self, machines, seen.peers, bits)
+            digs.append(dug)
+        made = body.landscaped(state.made, digs, self.digging)
         now = jnp.stack(
             [
                 acts.move[:, 0],
@@ -432,25 +446,19 @@ class Life(World[LifeState]):
     def _machines_seen(self) -> int:
         return min(2, self.robots)
 
+    def _fields(self, points: Lattice, made: Array, tick: Array) -> Array:
+        size = self.size
+        base = maps(self.terrain, points, self.climate, tick, size)
+        dug = made.reshape(CHANGEABLE, size, size)
+        summer = season(self.climate, tick, size)[:, None]
+        fields = [
+            jnp.clip(base[0] + dug[0] + summer, 0.0, 2.0)[None],
+            2.0 * jnp.clip(base[1:CHANGEABLE] + dug[1:], 0.0, 1.0),
+            self.richness * base[CHANGEABLE:],
+        ]
+        return jnp.concatenate(fields)
+
     def _founders(self) -> Array:
         if self.present is not None:
             return jnp.asarray(self.present)
         return jnp.arange(self.num_slots) < self.num_players
-
-    def _neighbours(
-        self, position: Array, alive: Array, machines: Machines
-    ) -> tuple[Near, Near | None, Near | None]:
-        """Who is near each body, which machines are, and which are near each machine."""
-        size, sight = self.size, self.sight
-        bins = bins_of(position, alive, size, sight, self.crowd)
-        near = nearest(position, position, bins, count=self._company, same=True)
-        if not self.robots:
-            return near, None, None
-        crowd = max(self.crowd, sight if self.layout == "row" else 0)
-        places = machines.position
-        bins = bins_of(places, jnp.ones(self.robots, bool), size, sight, crowd)
-        return (
-            near,
-            nearest(position, places, bins, count=self._machines_seen, same=False),
-            nearest(places, places, bins, count=_KNOWN_MACHINES, same=True),
-        )

@@ -1,6 +1,6 @@
 """Parts of a step of ``Life``: machines, newborns' bodies, the ground's growth, metrics."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from worlds.life import body
 from worlds.life.births import Matched
 from worlds.life.machines import WORDS, Machines, Report, compute, rule_program
-from worlds.life.space import Near, cell_of, wrap
+from worlds.life.space import Near, Neighbours, cell_of, wrap
 from worlds.life.state import LifeState
 from worlds.life.terrain import CHANGEABLE, Ground
 from worlds.random import random_pair, uniform
@@ -17,15 +17,15 @@ from worlds.types import Array
 if TYPE_CHECKING:
     from worlds.life.life import Life
 
-__all__ = ["born", "computed", "first_machines", "grown", "metrics_of", "taught"]
+__all__ = ["Grown", "born", "computed", "first_machines", "grown", "metrics_of", "taught"]
 
 IDENTITY = 8
 
 
-def taught(world: "Life", state: LifeState, acts: body.Acts) -> Machines:
+def taught(world: "Life", state: LifeState, acts: body.Acts, seen: Neighbours) -> Machines:
     """Machines pushed, and programmed by those who see them (the last slot of several)."""
-    assert state.near_machines is not None
-    near, machines = state.near_machines, state.machines
+    assert seen.machines is not None
+    near, machines = seen.machines, state.machines
     shove = body.shoved(near, acts.push, world.reach, world.strength, world.robots)
     position = wrap(machines.position + shove, world.size)
     target = jnp.where(acts.program[:, None], near.index, world.robots)
@@ -38,9 +38,9 @@ def taught(world: "Life", state: LifeState, acts: body.Acts) -> Machines:
 
 
 def computed(
-    world: "Life", machines: Machines, peers: Near | None, made: Array, bits: Array
-) -> tuple[Machines, Array, Array, Report]:
-    """Instructions, then the acts that memories steer."""
+    world: "Life", machines: Machines, peers: Near | None, bits: Array
+) -> tuple[Machines, tuple[Array, Array], Array, Report]:
+    """Instructions, then the acts that memories steer; what they dig is (cells, changes)."""
     assert peers is not None
     machines, report = compute(machines, peers, world.ticks)
     memory = machines.memory
@@ -51,10 +51,9 @@ def computed(
     spot = jnp.where(writes, cell, world.size**2)
     bits = bits.at[spot].set(memory[:, 0] > 0, mode="drop")
     digs = jnp.where((memory[:, 5] > 0.5)[:, None], memory[:, 6 : 6 + CHANGEABLE], 0.0)
-    made = body.landscaped(made, cell, digs, world.digging)
     goes = jnp.where((memory[:, 3] > 0.5)[:, None], memory[:, 1:3], 0.0)
     position = wrap(machines.position + world.machine_speed * goes, world.size)
-    return machines._replace(memory=memory, position=position), made, bits, report
+    return machines._replace(memory=memory, position=position), (cell, digs), bits, report
 
 
 def born(
@@ -99,13 +98,34 @@ def born(
     )
 
 
-def grown(world: "Life", energy: Array, ground: Ground) -> tuple[Array, Array, Array]:
-    """The ground grows by its fertility and fades; above its capacity it only fades."""
+class Grown(NamedTuple):
+    """The ground's energy after a step, and sums over all cells.
+
+    energy: [S * S]. sun, faded: what it gained and lost. stored: what it holds. terraformed:
+    mean |difference| from the base maps.
+    """
+
+    energy: Array
+    sun: Array
+    faded: Array
+    stored: Array
+    terraformed: Array
+
+
+def grown(world: "Life", energy: Array, ground: Ground, made: Array) -> Grown:
+    """The ground grows by its fertility and fades; above its capacity it only fades.
+
+    Sums are over rows, then over columns: as exact as a tree, and two kernels for all four.
+    """
     fertility, capacity = ground.fields[0].reshape(-1), ground.fields[-1].reshape(-1)
-    grown = jnp.maximum(energy + world.growth * fertility - world.decay, 0.0)
-    new = jnp.minimum(grown, jnp.maximum(capacity, energy - world.decay))
-    change = new - energy
-    return new, jnp.maximum(change, 0.0).sum(), jnp.maximum(-change, 0.0).sum()
+    more = jnp.maximum(energy + world.growth * fertility - world.decay, 0.0)
+    new = jnp.minimum(more, jnp.maximum(capacity, energy - world.decay))
+    change, size = new - energy, world.size
+    maps = [jnp.maximum(change, 0.0), jnp.maximum(-change, 0.0), new]
+    columns = [values.reshape(size, size).sum(0) for values in maps]
+    columns.append(jnp.abs(made).reshape(CHANGEABLE * size, size).sum(0))
+    sun, faded, stored, dug = jnp.stack(columns).sum(1)
+    return Grown(new, sun, faded, stored, dug / made.size)
 
 
 def metrics_of(
@@ -113,32 +133,38 @@ def metrics_of(
     before: LifeState,
     state: LifeState,
     acts: body.Acts,
+    seen: Neighbours,
     matched: Matched,
     dies: Array,
     report: Report | None,
     heard: Array,
 ) -> dict[str, Array]:
     """What the recorder keeps of a step."""
-    count = before.alive.sum(dtype=jnp.int32)
-    living = jnp.maximum(count, 1).astype(jnp.float32)
-    age = jnp.where(before.alive, before.age, 0).sum().astype(jnp.float32)
+    masks = {
+        "population": state.alive,
+        "born": matched.born,
+        "died": dies,
+        "refused": matched.refused,
+        "speaking": acts.speak,
+        "hearing": heard,
+        "attacking": acts.attack > 0,
+        "before": before.alive,
+    }
+    # One kernel counts all masks, one adds both sums: each kernel costs time to compile.
+    counted = jnp.stack(list(masks.values())).sum(1, dtype=jnp.int32)
+    counts = {name: counted[row] for row, name in enumerate(masks)}
+    age = jnp.where(before.alive, before.age, 0).astype(jnp.float32)
+    age, stock = jnp.stack([age, state.stock]).sum(1)
     metrics = {
-        "population": state.alive.sum(dtype=jnp.int32),
-        "born": matched.born.sum(dtype=jnp.int32),
-        "died": dies.sum(dtype=jnp.int32),
-        "refused": matched.refused.sum(dtype=jnp.int32),
-        "mean_age": age / living,
-        "mean_stock": state.stock.sum() / jnp.maximum(state.alive.sum(), 1),
-        "speaking": acts.speak.sum(dtype=jnp.int32),
-        "hearing": heard.sum(dtype=jnp.int32),
-        "attacking": (acts.attack > 0).sum(dtype=jnp.int32),
-        "terraformed": jnp.abs(state.made).mean(),
-        "unseen": state.near.unseen,
+        "mean_age": age / jnp.maximum(counts.pop("before"), 1),
+        "mean_stock": stock / jnp.maximum(counts["population"], 1),
+        "unseen": seen.near.unseen,
+        **counts,
     }
     metrics |= {f"energy_{name}": value for name, value in state.flows._asdict().items()}
     if report is not None:
-        assert before.near_machines is not None
-        aimed = acts.program[:, None] & (before.near_machines.index < world.robots)
+        assert seen.machines is not None
+        aimed = acts.program[:, None] & (seen.machines.index < world.robots)
         metrics |= {
             "programs_written": aimed.sum(dtype=jnp.int32),
             "programs_copied": report.copied,

@@ -11,7 +11,17 @@ import jax.numpy as jnp
 
 from worlds.types import Array
 
-__all__ = ["Bins", "Near", "bins_of", "cell_of", "nearest", "offsets", "patch", "wrap"]
+__all__ = [
+    "Bins",
+    "Near",
+    "Neighbours",
+    "bins_of",
+    "cell_of",
+    "nearest",
+    "offsets",
+    "patch",
+    "wrap",
+]
 
 
 class Near(NamedTuple):
@@ -27,6 +37,18 @@ class Near(NamedTuple):
     offset: Array
     distance: Array
     unseen: Array
+
+
+class Neighbours(NamedTuple):
+    """Who is near whom on a planet.
+
+    near: each slot's nearest others. machines: its nearest machines, peers: each machine's
+    nearest machines; None where there are none.
+    """
+
+    near: Near
+    machines: Near | None
+    peers: Near | None
 
 
 def wrap(position: Array, size: int) -> Array:
@@ -112,14 +134,14 @@ def bins_of(others: Array, held: Array, size: int, sight: int, crowd: int) -> Bi
     home = jnp.where(held, place[:, 0] * side + place[:, 1], side * side)
     order = jnp.argsort(home, stable=True).astype(jnp.int32)
     sorted_home = home[order]
-    members = jnp.zeros(side * side + 1, jnp.int32).at[home].add(1)
-    starts = jnp.cumsum(members) - members
-    rank = jnp.arange(num, dtype=jnp.int32) - starts[sorted_home]
-    fits = (rank < crowd) & (sorted_home < side * side)
-    spot = jnp.where(fits, sorted_home * crowd + rank, side * side * crowd)
-    table = jnp.full(side * side * crowd, num, jnp.int32).at[spot].set(order, mode="drop")
-    unseen = (held[order] & ~fits).sum(dtype=jnp.int32)
-    return Bins(table.reshape(side * side, crowd), unseen, side, size, sight)
+    rank = jnp.arange(num, dtype=jnp.int32)
+    starts = jnp.full(side * side, num, jnp.int32).at[sorted_home].min(rank, mode="drop")
+    place = starts[:, None] + jnp.arange(crowd, dtype=jnp.int32)
+    here = jnp.append(sorted_home, -1).at[place].get(mode="clip")
+    inside = here == jnp.arange(side * side, dtype=jnp.int32)[:, None]
+    table = jnp.where(inside, order.at[place].get(mode="clip"), num)
+    unseen = held.sum(dtype=jnp.int32) - inside.sum(dtype=jnp.int32)
+    return Bins(table, unseen, side, size, sight)
 
 
 def _bin_of(position: Array, size: int, side: int) -> Array:

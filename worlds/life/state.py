@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 from worlds.life.machines import Machines
-from worlds.life.space import Near
 from worlds.life.terrain import Lattice
 from worlds.tree import doc_field, pytree
 from worlds.types import Array
@@ -49,18 +48,19 @@ class LifeState(NamedTuple):
     """A planet.
 
     tick: int32 steps so far. points: of the base maps. made: [5, S * S] what terraforming
-    added. energy: [S * S] of the ground. bits: [S * S] bool, the machines' tape.
+    added. fields: [6, S, S] the ground now, as in ``Ground``. energy: [S * S] of the ground.
+    bits: [S * S] bool, the machines' tape.
     alive: [N] bool. stock: [N] energy of bodies. age: [N] int32 steps. position: [N, 2].
     identity: [N, 8] in [-1, 1], inherited with changes. voice: [N, W] shown all the time.
     inbox: [N, W] words last heard. last: [N, 8] latest acts. children: [N] int32.
-    machines. near: each slot's nearest others; near_machines: its nearest machines, or None;
-    peers: each machine's nearest machines, or None.
+    machines.
     flows: of the latest step.
     """
 
     tick: Array
     points: Lattice
     made: Array
+    fields: Array
     energy: Array
     bits: Array
     alive: Array
@@ -73,7 +73,4 @@ class LifeState(NamedTuple):
     last: Array
     children: Array
     machines: Machines
-    near: Near
-    near_machines: Near | None
-    peers: Near | None
     flows: Flows

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import jax.numpy as jnp
 import numpy as np
 
-from worlds.life.space import Near, patch
+from worlds.life.space import Near, Neighbours, patch
 from worlds.life.state import LifeState
-from worlds.life.terrain import FIELDS, Ground
+from worlds.life.terrain import FIELDS
 from worlds.types import Array
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ NUM_OTHER = 6  # way south and east, nearness, energy, age, same group
 NUM_OWN = 5  # energy, age, season as sine and cosine, number of others seen
 
 
-def view_of(world: "Life", state: LifeState, ground: Ground) -> dict[str, Array]:
+def view_of(world: "Life", state: LifeState, seen: Neighbours) -> dict[str, Array]:
     """Every slot's view, as arrays with leading axis N.
 
     ground: energy, then the fields in the order of FIELDS, for each cell of the patch row by
@@ -28,26 +28,26 @@ def view_of(world: "Life", state: LifeState, ground: Ground) -> dict[str, Array]
     identity, voice. machines: way, nearness, memory, program. own: log energy, age, season
     (sine, cosine), others seen, latest acts, identity, voice, words last heard.
     """
-    size = world.size
-    cells = jnp.concatenate([state.energy.reshape(1, size, size), ground.fields]).reshape(
-        len(FIELDS) + 1, -1
-    )
-    scale = jnp.ones(len(FIELDS) + 1).at[0].set(1 / 8.0).at[-1].set(1 / 8.0)
-    seen = (cells * scale[:, None]).T[patch(state.position, size, world.patch)]
+    cell = patch(state.position, world.size, world.patch)
+    plane = np.arange(len(FIELDS) + 1, dtype=np.int32) * world.size**2
+    planes = jnp.concatenate([state.energy, state.fields.reshape(-1)])
+    scale = np.ones(len(FIELDS) + 1, np.float32)
+    scale[[0, -1]] = 1 / 8.0
+    ground = planes[cell[..., None] + plane] * scale
     alive = state.alive
     view = {
-        "ground": jnp.where(alive[:, None], seen.reshape(alive.shape[0], -1), 0.0),
-        "others": _others(world, state),
-        "own": _own(world, state),
+        "ground": jnp.where(alive[:, None], ground.reshape(alive.shape[0], -1), 0.0),
+        "others": _others(world, state, seen.near),
+        "own": _own(world, state, seen.near),
     }
-    if state.near_machines is not None:
+    if seen.machines is not None:
         machines = state.machines
         what = jnp.concatenate([machines.memory, machines.program], axis=1)
-        view["machines"] = _met(state.near_machines, what, world.sight, alive)
+        view["machines"] = _met(seen.machines, what, world.sight, alive)
     return view
 
 
-def _others(world: "Life", state: LifeState) -> Array:
+def _others(world: "Life", state: LifeState, near: Near) -> Array:
     features = jnp.concatenate(
         [
             jnp.log1p(state.stock)[:, None] / 4,
@@ -58,9 +58,9 @@ def _others(world: "Life", state: LifeState) -> Array:
         axis=1,
     )
     group = jnp.asarray(np.append(world.group(), -1).astype(np.int32))
-    same = (group[state.near.index] == group[:-1, None]).astype(jnp.float32)
+    same = (group[near.index] == group[:-1, None]).astype(jnp.float32)
     same = jnp.where(state.alive[:, None], same, 0.0)
-    met = _met(state.near, features, world.sight, state.alive)
+    met = _met(near, features, world.sight, state.alive)
     return jnp.concatenate([met[..., :5], same[..., None], met[..., 5:]], axis=-1)
 
 
@@ -74,10 +74,10 @@ def _met(near: Near, features: Array, sight: int, alive: Array) -> Array:
     return jnp.concatenate([way, nearness[..., None], rows], axis=-1)
 
 
-def _own(world: "Life", state: LifeState) -> Array:
+def _own(world: "Life", state: LifeState, near: Near) -> Array:
     num = state.alive.shape[0]
     turn = 2 * np.pi * state.tick.astype(jnp.float32) / world.climate.year
-    met = (state.near.index < num).sum(1) / state.near.index.shape[1]
+    met = (near.index < num).sum(1) / near.index.shape[1]
     columns = [
         jnp.log1p(state.stock) / 4,
         state.age.astype(jnp.float32) / 256,
