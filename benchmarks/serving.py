@@ -4,10 +4,10 @@
 
 The same requests go to the same server by the backend `openai_http` (payload, load balancing,
 retries, checks) and by two bare loops that only send bodies and read answers, one over the
-same plain connections, one around httpx; in turns, so that all meet the same machine. The
-last column tells what a request costs the client's processor, which varies less than the
-machine does. Without a URL a vLLM server is started here (`.venv-vllm/bin/python`, see
-docs/how-to/vllm.md). Target: at least 95 % of a bare loop.
+same plain connections, one around httpx; in turns of random order, so that all meet the same
+machine. The last column tells what a request costs the client's processor, which varies less
+than the machine does. Without a URL a vLLM server is started here (`.venv-vllm/bin/python`,
+see docs/how-to/vllm.md). Target: at least 95 % of a bare loop.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import random
 import statistics
 import time
 
@@ -131,8 +132,8 @@ def measure(told, url, way):
     }
     rates, costs = {side: [] for side in sides}, {side: [] for side in sides}
     for round_ in range(-1, told.repeats):
-        turn = round_ % len(sides)
-        for number, side in enumerate([*sides, *sides][turn : turn + len(sides)]):
+        order = random.Random(round_).sample(list(sides), len(sides))
+        for number, side in enumerate(order):
             asked = requests_of(3 * round_ + number + 10, told.requests, told.tokens, bool(way))
             seconds, busy, sent = asyncio.run(sides[side](asked))
             if round_ >= 0:
