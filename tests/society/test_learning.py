@@ -1,5 +1,8 @@
 """Learning inside the loop: chunks, checkpoints, replicates, company, and known results."""
 
+import json
+import re
+import sqlite3
 from pathlib import Path
 
 import jax
@@ -9,6 +12,7 @@ import pytest
 from society.build import build
 from society.checkpoint import restore_tree, save_tree
 from society.errors import ScenarioError
+from society.journal import Journal
 from society.run import replay_run, run_scenario
 from society.scenario import load_scenario
 from society.testing import learn_for
@@ -169,6 +173,48 @@ measures: [{use: returns, by: group}]
     assert {"returns.learner", "returns.talker", "returns.script"} <= set(measures)
     assert list((Path(summary["run_dir"]) / "policies").glob("*")) != []
     assert replay_run(summary["run_dir"])["digest"] == summary["digest"]
+
+
+def test_learners_and_language_agents_hear_each_others_words(write, tmp_path):
+    """Each word is a sign on the device and a text in a prompt, both ways."""
+    text = """
+world: {use: matrix_game, game: stag_hunt, rounds: 6, pairs: all, actions: same}
+groups:
+  learners:
+    count: 2
+    policy: {use: mlp, width: 4, layers: 1}
+    learner: {use: ippo, rollout: 6, epochs: 1, minibatches: 1}
+  people: {count: 2, policy: {use: chat, memory: none}}
+channels: {say: {use: words, vocabulary: [stag, hare], to: everyone}}
+backend: {use: mock, seed: 3}
+episodes: 2
+"""
+    heard = run_scenario(load_scenario(write(text)), tmp_path / "heard")
+    assert heard["status"] == "ok", heard.get("reason")
+    with Journal.open(Path(heard["run_dir"]) / "journal.sqlite", readonly=True) as journal:
+        said = {(m.episode, m.step, m.speaker, m.text) for m in journal.messages(0)}
+    with sqlite3.connect(Path(heard["run_dir"]) / "journal.sqlite") as database:
+        rows = database.execute("SELECT episode, step, uid, request FROM calls").fetchall()
+    told = re.compile(r"From Agent (\d), .*:\n\w+\| (stag|hare)$", re.M)
+    read = {
+        (episode, step, uid, int(speaker), word)
+        for episode, step, uid, request in rows
+        for speaker, word in told.findall(json.loads(request)[1][-1][1])
+    }
+    words = {(speaker, word) for *_, speaker, word in read}
+    assert words >= {(0, "stag"), (0, "hare"), (1, "stag"), (1, "hare")}, "learners were read"
+    for episode, step, reader, speaker, word in read:
+        if speaker >= 2:
+            before = (episode, step - 1) if step else (episode - 1, 5)
+            assert speaker != reader and (*before, speaker, word) in said
+    assert replay_run(heard["run_dir"])["digest"] == heard["digest"]
+
+    deaf = run_scenario(load_scenario(write(text), ["channels.say.mode=silent"]), tmp_path / "deaf")
+    learnt = [
+        next((Path(one["run_dir"]) / "policies").glob("*.weights")).read_bytes()
+        for one in (heard, deaf)
+    ]
+    assert learnt[0] != learnt[1], "what language agents said is part of what learners saw"
 
 
 def test_what_was_trained_plays_elsewhere_and_is_trained_once(write, tmp_path):
