@@ -55,20 +55,20 @@ def lived(scenario, sets, seeds, runs):
         simulation = build(given)
     loop, plan = Machine(simulation), simulation.plan
     total = plan.ticks_per_generation * plan.generations
-    right, last = loop.metric_names.index("right"), loop.generation_names.index("last_score")
+    counted = [loop.metric_names.index(name) for name in ("symbols", "ended")]
+    last = loop.generation_names.index("last_score")
     carries, tick, shares, scores = loop.start(range(seeds)), 0, [], []
     while tick < total:
         ends = [*learning.reads_boundaries(simulation.parts, tick), total]
         ticks = min(min(ends) - tick, simulation.engine.capacity)
         carries, chunk = loop.advance(carries, ticks)
-        shares.append(np.asarray(chunk.ticks)[:, :ticks, right])
+        shares.append(np.asarray(chunk.ticks)[:, :ticks, counted])
         scores.append(np.asarray(chunk.generations)[:, : int(chunk.ended[0]), last])
         tick += ticks
         carries = loop.learn(carries, learning.due(simulation.parts, tick))
-    shares = np.concatenate(shares, axis=1).reshape(seeds, plan.generations, -1)
-    p = shares[:, :, -(shares.shape[2] // LAST) :].mean(axis=2)
-    # A trial ends at the first mistake, so there are p right ones for 1 - p wrong ones.
-    return p / np.maximum(1 - p, 1e-9), np.concatenate(scores, axis=1)
+    shares = np.concatenate(shares, axis=1).reshape(seeds, plan.generations, -1, 2)
+    right, trials = np.moveaxis(shares[:, :, -(shares.shape[2] // LAST) :].sum(axis=2), -1, 0)
+    return right / np.maximum(trials, 1), np.concatenate(scores, axis=1)
 
 
 def interval(values):

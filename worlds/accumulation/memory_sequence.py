@@ -90,8 +90,11 @@ class MemorySequence(Trials):
         life = finish_step(state, action, acting, reward, right.astype(jnp.float32), ends)
         life = visible(key, life, self.progress(life))
         over = jnp.all(~life.alive | (life.trial >= self.trials))
+        acted = jnp.maximum(jnp.sum(acting), 1)
         metrics = {
-            "right": jnp.sum(acting & right, dtype=jnp.float32) / jnp.maximum(jnp.sum(acting), 1),
+            "right": jnp.sum(acting & right, dtype=jnp.float32) / acted,
+            "symbols": jnp.sum(acting & right, dtype=jnp.float32),
+            "ended": jnp.sum(acting & ends, dtype=jnp.float32),
             "trial": jnp.sum(jnp.where(life.alive, life.trial, 0), dtype=jnp.float32)
             / jnp.maximum(jnp.sum(life.alive), 1),
         }
