@@ -50,12 +50,13 @@ class Form:
         shown = [values[name] for name in self._texts]
         kind: list[Any] = [value and True for value in shown]
         for name in self._lists:
-            items = values[name]
-            kind.append(len(items))
-            if items:
+            if items := values[name]:
                 if not all(items):
                     return self._render(**values)
                 shown += items
+                kind.append(len(items))
+            else:
+                kind.append(0)
         key = (*kind, *[values[name] for name in self._others])
         try:
             said, order = self._kinds[key]

@@ -83,7 +83,7 @@ class Prompts:
         except (TypeError, OverflowError) as error:
             raise PromptError(f"prompt {template!r}: {error}") from error
 
-    def fill(self, template: str, /, **values: Any) -> str:
+    def fill(self, template: str, values: Mapping[str, Any]) -> str:
         """Like ``render``, faster where a template mostly shows what it is given.
 
         Always with values of the same names.

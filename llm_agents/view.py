@@ -50,22 +50,22 @@ class View:
                 again("entry", saw=one["saw"], heard=one["heard"], did=one["did"])
                 for one in found.history
             ]
-        user = prompts.fill(
-            "turn",
-            strategy=mind["strategy"],
-            plan=tuple(plan.get("broad", ())) if plan else (),
-            intent=next(iter(plan.get("steps", ())), "") if plan else "",
-            beliefs=mind.get("bdi") or None,
-            memories=found.memories,
-            forgotten=found.forgotten,
-            history=entries,
-            left_out=found.left_out,
-            inbox=self.inbox,
-            unread=self.unread,
-            text=defuse(self.turn.text),
-            prediction=prediction,
-            ask=_defused(ask),
-        )
+        values = {
+            "strategy": mind["strategy"],
+            "plan": tuple(plan.get("broad", ())) if plan else (),
+            "intent": next(iter(plan.get("steps", ())), "") if plan else "",
+            "beliefs": mind.get("bdi") or None,
+            "memories": found.memories,
+            "forgotten": found.forgotten,
+            "history": entries,
+            "left_out": found.left_out,
+            "inbox": self.inbox,
+            "unread": self.unread,
+            "text": defuse(self.turn.text),
+            "prediction": prediction,
+            "ask": _defused(ask),
+        }
+        user = prompts.fill("turn", values)
         return self.questions.messages(mind, _defused(self.turn.rules), user)
 
     def context(self, part: str, **more: Any) -> dict[str, Any]:

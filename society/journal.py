@@ -404,9 +404,12 @@ class Journal:
 
     def _count(self, added: dict[str, list[tuple] | None]) -> None:
         """Keep the index and the sums up to date with rows that are now stored."""
+        place, held, asked = None, None, set[tuple]()
         for row in self._pending["calls"]:
-            held, asked = self._asked.get(row[0], (None, set()))
-            if held == row[1]:
+            if row[0] != place:
+                place = row[0]
+                held, asked = self._asked.get(place, (None, set()))
+            if row[1] == held:
                 asked.add(row[:8])
         if self._sums is None or not added:
             return

@@ -37,7 +37,7 @@ def holes(source):
 def test_the_turn_is_filled_in_as_it_is_rendered(turns):
     prompts = Prompts.shipped()
     for values in turns:
-        assert prompts.fill("turn", **values) == prompts.render("turn", **values)
+        assert prompts.fill("turn", values) == prompts.render("turn", **values)
 
 
 def test_all_of_the_shipped_turn_but_the_beliefs_are_holes():
@@ -73,13 +73,13 @@ def test_a_template_of_ones_own_is_filled_in_and_checked_too():
     prompts = Prompts.shipped(
         {"turn": "{% if text is string %}{{ text | upper }}{% endif %}{{ ask }}"}
     )
-    assert [prompts.fill("turn", text=t, ask=a) for t in "ab" for a in "xy"] == [
+    assert [prompts.fill("turn", {"text": t, "ask": a}) for t in "ab" for a in "xy"] == [
         "Ax", "Ay", "Bx", "By",
     ]  # fmt: skip
     wrong = Prompts.shipped({"turn": "{{ text }} {{ tekst }}"})
     for _ in range(2):
         with pytest.raises(PromptError, match="'tekst' is undefined"):
-            wrong.fill("turn", text="a", ask="b")
+            wrong.fill("turn", {"text": "a", "ask": "b"})
 
 
 def test_a_form_is_rendered_once_for_each_kind():
