@@ -156,11 +156,16 @@ def keep(condition: Array, old: Any, new: Any) -> Any:
 
 def flatten(metrics: Mapping[str, Array]) -> Array:
     """All values in name order as one float32 vector."""
-    if not metrics:
+    values = [jnp.asarray(metrics[name]).astype(jnp.float32) for name in sorted(metrics)]
+    if not values:
         return jnp.zeros(0, jnp.float32)
-    return jnp.concatenate(
-        [jnp.ravel(metrics[name]).astype(jnp.float32) for name in sorted(metrics)]
-    )
+    if any(value.ndim for value in values):
+        return jnp.concatenate([value.ravel() for value in values])
+    # Scalars are put in place one by one: what makes them then shares a kernel.
+    place, row = np.arange(len(values)), jnp.zeros(len(values), jnp.float32)
+    for number, value in enumerate(values):
+        row = jnp.where(place == number, value, row)
+    return row
 
 
 def names_of(metrics: Mapping[str, Any]) -> tuple[str, ...]:
@@ -180,23 +185,24 @@ def width_of(metrics: Mapping[str, Any]) -> int:
 def checksum(tree: Any) -> Array:
     """A uint32 over all bits of a pytree of arrays.
 
-    Leaves are summed, and the sums mixed in order. Small leaves share one sum: a kernel for each
-    would take most of what an episode's end takes to compile.
+    Leaves are summed, and the sums mixed in order. Small leaves of a type share one sum: a kernel
+    for each would take most of what an episode's end takes to compile.
     """
-    leaves = [_as_words(leaf).ravel() for leaf in jax.tree.leaves(tree)]
+    leaves = [jnp.asarray(leaf).ravel() for leaf in jax.tree.leaves(tree)]
     total = jnp.uint32(_mix(_BASIS, len(leaves)))
-    few, factors = [], []
-    for number, words in enumerate(leaves):
+    few: dict[Any, list[tuple[Array, np.ndarray]]] = {}
+    for number, leaf in enumerate(leaves):
         factor = np.uint32(_mix(1, len(leaves) - 1 - number))
-        if words.size <= _FEW:
-            few.append(words)
-            factors.append((np.arange(words.size, dtype=np.uint32) * _PLACE | 1) * factor)
+        if leaf.size <= _FEW:
+            weights = (np.arange(leaf.size, dtype=np.uint32) * _PLACE | 1) * factor
+            few.setdefault(leaf.dtype, []).append((leaf, weights))
         else:
-            place = jnp.arange(words.size, dtype=jnp.uint32) * _PLACE
-            total = total + factor * jnp.sum(words * (place | 1), dtype=jnp.uint32)
-    if few:
-        weighted = jnp.concatenate(few) * np.concatenate(factors)
-        total = total + jnp.sum(weighted, dtype=jnp.uint32)
+            place = jnp.arange(leaf.size, dtype=jnp.uint32) * _PLACE
+            total = total + factor * jnp.sum(_as_words(leaf) * (place | 1), dtype=jnp.uint32)
+    for pairs in few.values():
+        words = _as_words(jnp.concatenate([leaf for leaf, _ in pairs]))
+        weights = np.concatenate([weights for _, weights in pairs])
+        total = total + jnp.sum(words * weights, dtype=jnp.uint32)
     return total
 
 
@@ -205,7 +211,6 @@ def _mix(value: int, times: int) -> int:
 
 
 def _as_words(leaf: Array) -> Array:
-    leaf = jnp.asarray(leaf)
     if leaf.dtype == jnp.float32:
         return jax.lax.bitcast_convert_type(leaf, jnp.uint32)
     return leaf.astype(jnp.uint32)

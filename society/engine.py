@@ -6,6 +6,7 @@ or resumed anywhere between ticks.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -113,14 +114,13 @@ class Engine:
         totals = {} if self.plan.instant else dict(world.outcome(state))
         if self.needs_reward:
             totals["reward"] = jnp.zeros(self.population.num_slots)
-        slices = self.population.slices()
         carry = carry._replace(
             state=state,
             minds=tuple(self._mind(parts, carry, root, index) for index in range(len(groups))),
             actions=world.noop() if self.population.text_groups else (),
             pending=carry.outbox if self.population.text_groups else {},
             totals=jax.tree.map(jnp.zeros_like, totals),
-            accs=tuple(measure.begin(world, slices) for measure in self.measures),
+            accs=tuple(measure.begin(world, self.population.slices()) for measure in self.measures),
         )
         if world.births:
             carry = carry._replace(lives=newborns.begin_lives(self.population.num_slots))
@@ -163,7 +163,7 @@ class Engine:
     def _tick(self, parts: Parts, loop: Loop) -> Loop:
         carry, chunk, index = loop
         clock = jnp.stack([carry.generation, carry.episode, carry.step])
-        carry, metrics, frozen = self._move(parts, carry)
+        carry, metrics, frozen = self._moved(parts, carry)
         if carry.world.births:
             chunk = chunk._replace(lives=newborns.note(self, chunk.lives, carry, index))
         chunk = chunk._replace(
@@ -264,8 +264,7 @@ class Engine:
             nothing = jax.tree.map(jnp.zeros_like, transition)
             transition = keep(frozen, nothing, transition)
             done = transition.terminated | transition.truncated
-            over = frozen | jnp.all(done | ~world.observe(state).alive)
-            carry = carry._replace(over=over)
+            carry = carry._replace(over=frozen | jnp.all(done | ~world.observe(state).alive))
         carry = self._accumulate(parts, carry, observation, action, transition, frozen)
         carry = self._hush(parts, carry._replace(state=state, minds=minds, outbox=outbox))
         if world.births:
@@ -349,8 +348,7 @@ class Engine:
             before = carry.totals["reward"]
             if self._one_episode:
                 before = jnp.where(carry.step == 0, 0.0, before)
-            totals = {**carry.totals, "reward": before + transition.reward}
-            carry = carry._replace(totals=totals)
+            carry = carry._replace(totals={**carry.totals, "reward": before + transition.reward})
         return carry
 
     def _forget_actions(self, world: Any, carry: Carry) -> Carry:
@@ -441,7 +439,7 @@ class Engine:
 
     def metric_names(self, parts: Parts, carry: Carry) -> tuple[str, ...]:
         """Names of the columns of ``Chunk.ticks``."""
-        return names_of(jax.eval_shape(lambda c: self._move(parts, c)[1], carry))
+        return names_of(jax.eval_shape(lambda c: self._moved(parts, c)[1], carry))
 
     def generation_names(self, parts: Parts, carry: Carry) -> tuple[str, ...]:
         """Names of the columns of ``Chunk.generations``."""
@@ -453,7 +451,7 @@ class Engine:
         births = (1, 3)
         if self.selects and not self.population.text_groups:
             births = self._birth_shape(parts, carry)
-        metrics = jax.eval_shape(lambda c: self._move(parts, c)[1], carry)
+        metrics = jax.eval_shape(lambda c: self._moved(parts, c)[1], carry)
         row = jax.eval_shape(lambda c: self.generation_row(parts, c), carry)
         return Chunk(
             ticks=jnp.zeros((self.capacity, width_of(metrics)), jnp.float32),
@@ -469,7 +467,9 @@ class Engine:
             else (),
         )
 
-    # ---- small things -----------------------------------------------------------------
+    @functools.cached_property
+    def _moved(self) -> Callable[..., Any]:
+        return jax.jit(self._move)  # traced once, for the loop and for the shapes of its results
 
     @property
     def _one_episode(self) -> bool:

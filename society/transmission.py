@@ -5,7 +5,7 @@ Array minds inherit through their policy (``ArrayPolicy.inherit``) and change th
 generation (horizontal transmission) is talk, and goes through channels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
@@ -159,35 +159,41 @@ class Mutate(Transmission):
         seats: Seats | None = None,
     ) -> Mind:
         """Inherit, then mutate."""
-        sd: Any = self.sd
-        heirs = policy.inherit(named(key, "inherit"), mind, births)
-        if self.adapt_sd:
+
+        def size(heirs: Mind) -> Array:
+            if not self.adapt_sd:
+                return jnp.asarray(self.sd, jnp.float32)
             scale = policy.mutation_scale(heirs)  # type: ignore[attr-defined]
-            sd = sd * scale.at[births.child].get(mode="fill", fill_value=0.0)
-        return _mutate(key, policy, heirs, births, self.rate, sd)
+            return self.sd * scale.at[births.child].get(mode="fill", fill_value=0.0)
+
+        return _born(key, policy, mind, births, self.rate, size)
 
 
 def _pass_on(
     key: Array, policy: ArrayPolicy, mind: Mind, births: Births, rate: Any, sd: Any
 ) -> Mind:
-    heirs = policy.inherit(named(key, "inherit"), mind, births)
     if rate is None and sd is None:
-        return heirs
-    return _mutate(
-        key, policy, heirs, births, 0.0 if rate is None else rate, 0.0 if sd is None else sd
-    )
+        return policy.inherit(named(key, "inherit"), mind, births)
+    size = jnp.asarray(0.0 if sd is None else sd, jnp.float32)
+    return _born(key, policy, mind, births, 0.0 if rate is None else rate, lambda _: size)
 
 
-def _mutate(
-    key: Array, policy: ArrayPolicy, mind: Mind, births: Births, rate: Any, sd: Any
+def _born(
+    key: Array,
+    policy: ArrayPolicy,
+    mind: Mind,
+    births: Births,
+    rate: Any,
+    sd: Callable[[Mind], Array],
 ) -> Mind:
-    """Mutate newcomers, also those who took the slot of their own parent.
+    """Minds of newcomers, mutated also where they took the slot of their own parent.
 
     Policies leave rows alone that are their own parents; in births that are not dense such
     a row holds a newcomer all the same, so its parent is not shown.
     """
+    shown = births
     if not births.dense:
         own = births.parent == births.child[:, None]
-        births = births._replace(parent=jnp.where(own, -1, births.parent))
-    rate, sd = jnp.asarray(rate, jnp.float32), jnp.asarray(sd, jnp.float32)
-    return policy.mutate(named(key, "mutate"), mind, births, rate, sd)
+        shown = births._replace(parent=jnp.where(own, -1, births.parent))
+    keys = named(key, "inherit"), named(key, "mutate")
+    return policy.bear(keys, mind, births, shown, jnp.asarray(rate, jnp.float32), sd)

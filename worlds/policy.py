@@ -1,7 +1,7 @@
 """What a world accepts as a player: policies over arrays, and policies over text."""
 
 import abc
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, Literal, Protocol
 
 from worlds.types import Array, Birth, Births, Decision, Mind, Percept, Reply, Seats, Turn
@@ -44,6 +44,25 @@ class ArrayPolicy(abc.ABC):
           sd: standard deviation added to each continuous heritable.
         """
         return mind
+
+    def bear(
+        self,
+        keys: tuple[Array, Array],
+        mind: Mind,
+        births: Births,
+        shown: Births,
+        rate: Array,
+        sd: Callable[[Mind], Array],
+    ) -> Mind:
+        """Inherit, then mutate; minds of many numbers may do both at once, with the same results.
+
+        Args:
+          keys: of inheriting and of mutating.
+          shown: births as ``mutate`` is shown them.
+          sd: from minds that have inherited to what ``mutate`` calls sd.
+        """
+        heirs = self.inherit(keys[0], mind, births)
+        return self.mutate(keys[1], heirs, shown, rate, sd(heirs))
 
     def types(self, mind: Mind) -> Array | None:
         """[n] int32 index of each row's strategy in ``type_names``, or None."""

@@ -22,7 +22,7 @@ from rl_agents.evolved.noise import normal
 from worlds.random import fold, random_bits
 from worlds.types import Array, Births
 
-__all__ = ["apply_layer", "crossed", "distances", "make_layer", "mutated"]
+__all__ = ["apply_layer", "borne", "crossed", "distances", "make_layer", "mutated"]
 
 Rows = Mapping[str, Any]
 
@@ -94,13 +94,27 @@ def mutated(key: Array, tree: Any, births: Births, sd: Array) -> Any:
         return form.unflatten(found)
 
     def change(index: Array, child: Array, parents: Array, leaves: list[Array]) -> list[Array]:
-        rows = [leaf[child] for leaf in leaves]
-        # One draw for the whole genome compiles faster than one for each layer.
-        noise = normal(fold(key, index), (sum(row.size for row in rows),))
-        size = jnp.where(parents[0] != child, sd[index], 0.0)
-        return [row + size * part for row, part in zip(rows, _cut(noise, rows), strict=True)]
+        return _nudged(fold(key, index), [leaf[child] for leaf in leaves], sd[index])
 
-    return form.unflatten(_each_birth(leaves, births, change))
+    shown = births.parent[:, 0] != births.child
+    return form.unflatten(_each_birth(leaves, births, change, shown))
+
+
+def borne(key: Array, tree: Any, births: Births, shown: Births, sd: Array) -> Any:
+    """``mutated(key, crossed(..., tree, births), shown, sd)`` of listed births of one parent."""
+    leaves, form = jax.tree.flatten(tree)
+    size = jnp.where(shown.parent[:, 0] != births.child, sd, 0.0)
+
+    def bear(index: Array, child: Array, parents: Array, leaves: list[Array]) -> list[Array]:
+        return _nudged(fold(key, index), [leaf[parents[0]] for leaf in leaves], size[index])
+
+    return form.unflatten(_each_birth(leaves, births, bear))
+
+
+def _nudged(key: Array, rows: list[Array], sd: Array) -> list[Array]:
+    # One draw for the whole genome compiles faster than one for each layer.
+    noise = normal(key, (sum(row.size for row in rows),))
+    return [row + sd * part for row, part in zip(rows, _cut(noise, rows), strict=True)]
 
 
 def distances(tree: Any, births: Births) -> Array:
@@ -157,9 +171,14 @@ def _mixed(key: Array, first: Array, second: Array, rows: int) -> Array:
     return jnp.where(coin.reshape(shape) == 1, first, second)
 
 
-def _each_birth(leaves: list[Array], births: Births, rows_of: Callable[..., Any]) -> list[Array]:
-    """Write a row of each leaf for each real birth: ``rows_of(index, child, parents, leaves)``."""
-    order, number = _order(births, leaves[0].shape[0])
+def _each_birth(
+    leaves: list[Array], births: Births, rows_of: Callable[..., Any], real: Array | None = None
+) -> list[Array]:
+    """Write a row of each leaf for each real birth: ``rows_of(index, child, parents, leaves)``.
+
+    Births are real where there is a parent, or where ``real`` says so, and none is padding.
+    """
+    order, number = _order(births, leaves[0].shape[0], real)
 
     def one(place: Array, rows: list[Array]) -> list[Array]:
         index = order[place]
@@ -170,9 +189,10 @@ def _each_birth(leaves: list[Array], births: Births, rows_of: Callable[..., Any]
     return jax.lax.fori_loop(0, number, one, leaves)
 
 
-def _order(births: Births, rows: int) -> tuple[Array, Array]:
+def _order(births: Births, rows: int, real: Array | None = None) -> tuple[Array, Array]:
     """Real births first, in their order, and how many there are."""
-    real = (births.child < rows) & (births.parent[:, 0] >= 0)
+    real = (births.parent[:, 0] >= 0) if real is None else real
+    real = real & (births.child < rows)
     if births.dense:
         real = real & (births.child != births.parent[:, 0])
     order = jnp.argsort(~real, stable=True).astype(jnp.int32)

@@ -4,6 +4,7 @@ Actions are the network's outputs: tanh into the bounds of a Box, the largest le
 Discrete. Nothing is sampled, so an individual's behaviour is its genome's (and its memory's).
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
 
-from rl_agents.evolved.genome import apply_layer, crossed, distances, make_layer, mutated
+from rl_agents.evolved.genome import apply_layer, borne, crossed, distances, make_layer, mutated
 from rl_agents.evolved.noise import normal
 from worlds.policy import ArrayPolicy
 from worlds.random import fold, named
@@ -121,16 +122,40 @@ class _Evolved(ArrayPolicy):
         """Newborns get their parent's genome, or each unit from either of two parents."""
         genomes: Genomes = mind.params
         tree = (genomes.own, genomes.log_sd)
-        own, log_sd = crossed(key, tree, births)
-        return mind._replace(params=Genomes(own, genomes.shared, log_sd, form=genomes.form))
+        return self._with(mind, *crossed(key, tree, births))
 
     def mutate(self, key: Array, mind: Mind, births: Births, rate: Array, sd: Array) -> Mind:
         """Add noise to newborns' weights, and to the log of their mutation scale."""
         genomes: Genomes = mind.params
         own = mutated(named(key, "weights"), genomes.own, births, sd)
+        return self._with(mind, own, self._turned(key, genomes.log_sd, births, sd))
+
+    def bear(
+        self,
+        keys: tuple[Array, Array],
+        mind: Mind,
+        births: Births,
+        shown: Births,
+        rate: Array,
+        sd: Callable[[Mind], Array],
+    ) -> Mind:
+        """Both at once where there is one parent: a newborn's weights are written once."""
+        if births.dense or births.parent.shape[1] > 1:
+            return super().bear(keys, mind, births, shown, rate, sd)
+        genomes: Genomes = mind.params
+        rows = births.child, births.parent[:, 0]
+        log_sd = genomes.log_sd.at[rows[0]].set(genomes.log_sd[rows[1]], mode="drop")
+        size = jnp.broadcast_to(sd(self._with(mind, genomes.own, log_sd)), rows[0].shape)
+        own = borne(named(keys[1], "weights"), genomes.own, births, shown, size)
+        return self._with(mind, own, self._turned(keys[1], log_sd, shown, size))
+
+    def _turned(self, key: Array, log_sd: Array, births: Births, sd: Array) -> Array:
         turnover = jnp.where(sd > 0, self.turnover, 0.0)
-        log_sd = mutated(named(key, "scale"), genomes.log_sd, births, turnover)
-        log_sd = jnp.clip(log_sd, -5.0, 5.0)
+        log_sd = mutated(named(key, "scale"), log_sd, births, turnover)
+        return jnp.clip(log_sd, -5.0, 5.0)
+
+    def _with(self, mind: Mind, own: Any, log_sd: Array) -> Mind:
+        genomes: Genomes = mind.params
         return mind._replace(params=Genomes(own, genomes.shared, log_sd, form=genomes.form))
 
     def mutation_scale(self, mind: Mind) -> Array:

@@ -7,10 +7,12 @@ import pytest
 
 from rl_agents.evolved import EvolvedAttention, EvolvedLstm, EvolvedMlp
 from rl_agents.evolved.genome import apply_layer, crossed, distances, make_layer, mutated
+from rl_agents.evolved.networks import Genomes
 from rl_agents.evolved.noise import normal
 from rl_agents.testing import check_policy
+from worlds.policy import ArrayPolicy
 from worlds.registry import make
-from worlds.types import Births
+from worlds.types import Births, Mind
 
 
 @pytest.mark.slow
@@ -75,6 +77,30 @@ def test_the_size_of_mutations_is_a_heritable_factor():
     assert 5 < far[1] / far[0] < 20
     size = sum(leaf[0].size for leaf in jax.tree.leaves(own))
     assert far[0] == pytest.approx(0.01 * np.sqrt(size), rel=0.4)
+
+
+def test_births_of_one_parent_inherit_and_mutate_at_once_with_the_same_results():
+    policy, key = EvolvedMlp(width=4), jax.random.PRNGKey(1)
+    own = population()
+    mind = Mind(Genomes(own, {}, jnp.arange(6.0) / 6, form=()))
+    births = Births(jnp.array([4, 6, 2]), jnp.array([[0], [-1], [2]]))  # slot 2 takes over itself
+    shown = Births(births.child, jnp.array([[0], [-1], [-1]]))
+    keys = key, jax.random.PRNGKey(2)
+
+    def size(heirs):
+        scale = policy.mutation_scale(heirs)
+        return 0.1 * scale.at[births.child].get(mode="fill", fill_value=0.0)
+
+    args = keys, mind, births, shown, jnp.float32(0), size
+    once, apart = policy.bear(*args), ArrayPolicy.bear(policy, *args)
+    for one, two in zip(jax.tree.leaves(once), jax.tree.leaves(apart), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-6, atol=1e-7)
+    changed = [
+        index
+        for index in range(6)
+        if (once.params.own["one"]["w"][index] != own["one"]["w"][index]).any()
+    ]
+    assert changed == [2, 4]
 
 
 def test_low_rank_layers_are_shared_weights_plus_a_product():

@@ -8,6 +8,7 @@ come from different parents.
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 
 from worlds.life.space import Near
 from worlds.types import Array
@@ -42,7 +43,7 @@ def mates(wants: Array, near: Near, reach: Any, group: Array) -> Array:
     some = jnp.take_along_axis(willing, first, 1)[:, 0]
     choice = jnp.where(some, jnp.take_along_axis(near.index, first, 1)[:, 0], num)
     back = jnp.append(choice, num)[choice]
-    mutual = some & (back == jnp.arange(num))
+    mutual = some & (back == np.arange(num))
     return jnp.where(mutual, choice, num).astype(jnp.int32)
 
 
@@ -61,7 +62,7 @@ def match(
     num = bears.shape[0]
     children, parents, start = [], [], 0
     for size in group_sizes:
-        place = jnp.arange(size, dtype=jnp.int32)
+        place = np.arange(size, dtype=np.int32)
         shift = jnp.mod(turn, size)
         order = start + jnp.mod(place + shift, size)
         both = jnp.stack([bears[order], free[order]])

@@ -4,14 +4,14 @@ Every function returns who pays what, so that ``World.step`` can account for eac
 Energy is a float32 in units of the ground's ``capacity`` scale; nothing here makes any.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
 from worlds.life.space import Near
 from worlds.life.state import Prices
-from worlds.life.terrain import CHANGEABLE, Ground
+from worlds.life.terrain import CHANGEABLE
 from worlds.types import Array
 
 __all__ = [
@@ -162,16 +162,16 @@ def landscaped(made: Array, digs: Sequence[tuple[Array, Array]], step: Any) -> A
     return jnp.clip(made.at[:, cells].add(step * changes.T), -1.0, 1.0)
 
 
-def prices(acts: Acts, ground: Ground, cell: Array, age: Array, price: Prices) -> Array:
-    """[N] what living and acting cost in this step."""
+def prices(acts: Acts, here: Mapping[str, Array], age: Array, price: Prices) -> Array:
+    """[N] what living and acting cost in this step, on the fields under each body."""
     moved = jnp.abs(acts.move).sum(1)
     said = acts.speak.astype(jnp.float32) + acts.program
     return (
         price.living
         + price.ageing * age.astype(jnp.float32)
-        + price.move * ground.at("roughness", cell) * moved
-        + price.push * ground.at("friction", cell) * jnp.abs(acts.push)
+        + price.move * here["roughness"] * moved
+        + price.push * here["friction"] * jnp.abs(acts.push)
         + price.attack * acts.attack
-        + price.speak * ground.at("noise", cell) * said
+        + price.speak * here["noise"] * said
         + price.terraform * jnp.abs(acts.terraform).sum(1)
     )

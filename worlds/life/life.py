@@ -1,5 +1,6 @@
 """Artificial life: bodies that eat, fight, speak, breed and dig on a changing torus."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import gymnasium
@@ -212,11 +213,12 @@ class Life(World[LifeState]):
         # What ``observe`` found out too: in one compiled program it is computed once.
         seen, ground = self.neighbours(state), Ground(state.fields)
         cell = cell_of(state.position, self.size)
-        settled = self._settle(state, acts, seen.near, ground, cell)
+        here = ground.at(cell)
+        settled = self._settle(state, acts, seen.near, here, cell)
         lives = state.alive & ~settled.dies
-        matched = self._match(state, acts, seen.near, ground, cell, lives, settled.stock)
+        matched = self._match(state, acts, seen.near, here, lives, settled.stock)
         state_after, report, heard = self._moved(key, state, acts, seen, cell, lives)
-        stock, given, spent = self._endow(ground, cell, matched, settled.stock)
+        stock, given, spent = self._endow(here, matched, settled.stock)
         state_after = parts.born(self, key, state, state_after, matched, lives)
         grown = parts.grown(self, settled.ground, ground, state_after.made)
         flows = Flows(
@@ -313,10 +315,15 @@ class Life(World[LifeState]):
     # ---- parts of a step ------------------------------------------------------------------
 
     def _settle(
-        self, state: LifeState, acts: body.Acts, near: Near, ground: Ground, cell: Array
+        self,
+        state: LifeState,
+        acts: body.Acts,
+        near: Near,
+        here: Mapping[str, Array],
+        cell: Array,
     ) -> _Settled:
         """Pay, eat, fight, die."""
-        due = body.prices(acts, ground, cell, state.age, self.prices)
+        due = body.prices(acts, here, state.age, self.prices)
         eaten, left = body.bites(state.energy, cell, acts.eat, self.bite)
         stock = state.stock + eaten
         paid = jnp.where(state.alive, jnp.minimum(due, stock), 0.0)
@@ -343,15 +350,14 @@ class Life(World[LifeState]):
         state: LifeState,
         acts: body.Acts,
         near: Near,
-        ground: Ground,
-        cell: Array,
+        here: Mapping[str, Array],
         lives: Array,
         stock: Array,
     ) -> Matched:
         """Who bears a child: the willing who can pay, one of each pair where they mate."""
         num = self.num_slots
         slot = jnp.arange(num)
-        cost = self._birth_cost(ground, cell)
+        cost = self._birth_cost(here)
         wants = lives & acts.birth
         group = jnp.asarray(self.group())
         mate = jnp.full(num, num, jnp.int32)
@@ -368,15 +374,15 @@ class Life(World[LifeState]):
         }[self.mating]
         return match(bears, mate, ~state.alive, self.groups, state.tick * 7919)
 
-    def _birth_cost(self, ground: Ground, cell: Array) -> Array:
-        return self.gift + self.prices.birth * ground.at("hardship", cell)
+    def _birth_cost(self, here: Mapping[str, Array]) -> Array:
+        return self.gift + self.prices.birth * here["hardship"]
 
     def _endow(
-        self, ground: Ground, cell: Array, matched: Matched, stock: Array
+        self, here: Mapping[str, Array], matched: Matched, stock: Array
     ) -> tuple[Array, Array, Array]:
         """Parents pay for the children that found a slot; returns stock, given and spent."""
         num = self.num_slots
-        cost = self._birth_cost(ground, cell)
+        cost = self._birth_cost(here)
         served = matched.child < num
         mate = jnp.where(matched.born, matched.parents[:, 1], -1)
         mate_of = jnp.append(mate, -1)[matched.child]

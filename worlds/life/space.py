@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from worlds.types import Array
 
@@ -85,7 +86,7 @@ def cell_of(position: Array, size: int) -> Array:
 
 def patch(position: Array, size: int, radius: int) -> Array:
     """[N, (2 radius + 1)^2] int32 cells around positions, row by row, wrapped."""
-    reach = jnp.arange(-radius, radius + 1)
+    reach = np.arange(-radius, radius + 1)
     cell = jnp.floor(position).astype(jnp.int32)
     rows = jnp.mod(cell[:, :1] + reach, size)
     columns = jnp.mod(cell[:, 1:] + reach, size)
@@ -103,7 +104,7 @@ def nearest(seekers: Array, others: Array, bins: Bins, *, count: int, same: bool
       same: seekers and others are the same rows, and nobody is its own neighbour.
     """
     num, side, size, sight = others.shape[0], bins.side, bins.size, bins.sight
-    around = jnp.arange(-1, 2) if side >= 3 else jnp.arange(side)
+    around = np.arange(-1, 2) if side >= 3 else np.arange(side)
     home = _bin_of(seekers, size, side)
     rows = jnp.mod(home[:, :1] + around, side)
     columns = jnp.mod(home[:, 1:] + around, side)
@@ -113,7 +114,7 @@ def nearest(seekers: Array, others: Array, bins: Bins, *, count: int, same: bool
     squared = (way**2).sum(-1)
     seen = (found < num) & (squared <= sight**2)
     if same:
-        seen = seen & (found != jnp.arange(seekers.shape[0], dtype=jnp.int32)[:, None])
+        seen = seen & (found != np.arange(seekers.shape[0], dtype=np.int32)[:, None])
     squared = jnp.where(seen, squared, jnp.inf)
     best, place = jax.lax.top_k(-squared, min(count, found.shape[1]))
     there = jnp.isfinite(best)
@@ -134,11 +135,11 @@ def bins_of(others: Array, held: Array, size: int, sight: int, crowd: int) -> Bi
     home = jnp.where(held, place[:, 0] * side + place[:, 1], side * side)
     order = jnp.argsort(home, stable=True).astype(jnp.int32)
     sorted_home = home[order]
-    rank = jnp.arange(num, dtype=jnp.int32)
+    rank = np.arange(num, dtype=np.int32)
     starts = jnp.full(side * side, num, jnp.int32).at[sorted_home].min(rank, mode="drop")
-    place = starts[:, None] + jnp.arange(crowd, dtype=jnp.int32)
+    place = starts[:, None] + np.arange(crowd, dtype=np.int32)
     here = jnp.append(sorted_home, -1).at[place].get(mode="clip")
-    inside = here == jnp.arange(side * side, dtype=jnp.int32)[:, None]
+    inside = here == np.arange(side * side, dtype=np.int32)[:, None]
     table = jnp.where(inside, order.at[place].get(mode="clip"), num)
     unseen = held.sum(dtype=jnp.int32) - inside.sum(dtype=jnp.int32)
     return Bins(table, unseen, side, size, sight)

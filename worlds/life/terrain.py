@@ -58,9 +58,10 @@ class Ground(NamedTuple):
 
     fields: Array
 
-    def at(self, name: str, cell: Array) -> Array:
-        """A field at the given cells."""
-        return self.fields[FIELDS.index(name)].reshape(-1)[cell]
+    def at(self, cell: Array) -> dict[str, Array]:
+        """Every field at the given cells, by name."""
+        here = self.fields.reshape(len(FIELDS), -1)[:, cell]
+        return dict(zip(FIELDS, here, strict=True))
 
 
 def lattice(key: Array) -> Lattice:
@@ -104,10 +105,12 @@ def _noise(angle: Array, size: int, terrain: str) -> Array:
     for points in _octaves(terrain):
         here = angle[:, first : first + points**2].reshape(-1, points, points)
         plain, sloped = _weights(size, points)
-        total = total + strength * (
-            jnp.einsum("ia,fab,jb->fij", sloped, jnp.cos(here), plain)
-            + jnp.einsum("ia,fab,jb->fij", plain, jnp.sin(here), sloped)
-        )
+        # Gradients times ways, southward and eastward, as one product of three matrices.
+        left, right = np.hstack([sloped, plain]), np.hstack([plain, sloped])
+        cosine, sine = jnp.cos(here), jnp.sin(here)
+        none = jnp.zeros_like(here)
+        core = jnp.block([[cosine, none], [none, sine]])
+        total = total + strength * jnp.einsum("ia,fab,jb->fij", left, core, right)
         first, strength = first + points**2, strength / 2
     return jnp.asarray(total)
 
