@@ -68,6 +68,14 @@ def requests_of(round_, number, tokens, options):
     ]
 
 
+def warming(number, way):
+    """Requests of one token, not measured: they open all connections.
+
+    First requests that go out apart from the rest disturb a server's batches for a while.
+    """
+    return requests_of(0, number, 1, bool(way))
+
+
 async def bare(url, model, requests, concurrency, way):
     """Send the same bodies without anything around; seconds, of the processor, and requests."""
     client = PlainClient(url, {}, 1 << 25)
@@ -102,6 +110,7 @@ async def loop_around(post, model, requests, concurrency, way):
             found = await post(payload(request, model, way=way))
             return found["choices"][0]["message"]["content"]
 
+    await asyncio.gather(*(one(request) for request in warming(concurrency, way)))
     began, busy = time.perf_counter(), time.process_time()
     await asyncio.gather(*(one(request) for request in requests))
     return time.perf_counter() - began, time.process_time() - busy, len(requests)
@@ -112,10 +121,12 @@ async def ours(url, requests, concurrency, way):
     backend = OpenAIHTTP(url=url, concurrency=concurrency, choice=way or "auto")
     await backend.identify()
     ask = backend.choose if way else backend.generate
+    await ask(warming(concurrency, way))
+    before = sum(endpoint.served for endpoint in backend._server.pool.endpoints)
     began, worked = time.perf_counter(), time.process_time()
     answers = await ask(requests)
     took, busy = time.perf_counter() - began, time.process_time() - worked
-    sent = sum(endpoint.served for endpoint in backend._server.pool.endpoints) - 1
+    sent = sum(endpoint.served for endpoint in backend._server.pool.endpoints) - before
     await backend.aclose()
     failed = [answer.error for answer in answers if answer.error and not answer.error.visible]
     assert not failed, failed[0]
@@ -130,6 +141,8 @@ def measure(told, url, way):
         "bare, the same connections": lambda asked: bare(url, model, asked, told.concurrency, way),
         "bare, httpx": lambda asked: bare_httpx(url, model, asked, told.concurrency, way),
     }
+    if told.no_httpx:
+        del sides["bare, httpx"]
     rates, costs = {side: [] for side in sides}, {side: [] for side in sides}
     for round_ in range(-1, told.repeats):
         order = random.Random(round_).sample(list(sides), len(sides))
@@ -159,6 +172,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--ways", nargs="+", choices=["text", "logprobs"],
                         default=["text", "logprobs"], help="free text, choices")  # fmt: skip
+    parser.add_argument("--no-httpx", action="store_true", help="leave the loop of httpx out")
     told = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
           f"Python {platform.python_version()}, httpx {httpx.__version__}")  # fmt: skip
