@@ -200,7 +200,7 @@ class Chat(TextPolicy):
         self, mind: Mapping[str, Any], decided: Decided, prediction: str
     ) -> Mapping[str, Any]:
         """What a decision leaves in the mind, apart from memory."""
-        after = step_taken(mind)
+        after = step_taken(mind) if "plan" in mind else mind
         if prediction:
             after = {**after, "prediction": prediction}
         if decided.attitudes:

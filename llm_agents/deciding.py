@@ -54,24 +54,25 @@ async def decide(
     """Ask for the action until it can be read; then the world's fallback is taken."""
     turn, questions = view.turn, view.questions
     thinks = reasoning in IN_ONE_REPLY
-    scored = turn.options is not None and not thinks
-    template = reasoning if thinks else "direct"
-    channel = inline_channel(turn) if thinks else ""
-    names = names_of(turn, channel)
+    channel = inline_channel(turn) if thinks and turn.talk else ""
+    names = names_of(turn, channel) if channel else ()
     schema = _object_of(turn.schema) if in_json and turn.schema is not None else None
     hint = turn.answer_hint if schema is None else _json_hint(schema["properties"]["answer"])
-    asked = {"question": turn.question, "options": turn.options or (), "hint": hint}
+    again, options = questions.prompts.render_again, turn.options
     if thinks:
-        asked["talk"] = (channel,) if channel else ()
-        asked["names"], asked["public"] = names, channel not in turn.addressed
-    task = questions.prompts.render_again(template, **asked)
+        task = again(
+            reasoning, question=turn.question, options=options or (), hint=hint,
+            talk=(channel,) if channel else (), names=names, public=channel not in turn.addressed,
+        )  # fmt: skip
+        options = None
+    else:
+        task = again("direct", question=turn.question, options=options or (), hint=hint)
     messages = view.messages(task, prediction)
     form = JSON_ANSWER if schema is not None else ANSWER_LINE if thinks else ""
     context = view.context("act", form=form, talk=channel, reasoning=reasoning, names=names)
     notes = view.notes
     if prediction:
         notes["prediction"] = prediction
-    options = turn.options if scored else None
     for reasks in range(questions.max_reasks + 1):
         request = questions.request(messages, "act", context, options, schema)
         if samples > 1 and not reasks:

@@ -427,12 +427,12 @@ class Desk:
             if len(group) > 1:
                 group = self._split(group, outcome)
             error = stopping_error(outcome, group[0].backend)
+            if error is not None:
+                failed += [(call, error) for call in group]
+                continue
+            assert isinstance(outcome, Response)
             for index, call in enumerate(group):
-                if error is None:
-                    assert isinstance(outcome, Response)
-                    answered.append((call, own_answer(outcome, call.request, first=index == 0)))
-                else:
-                    failed.append((call, error))
+                answered.append((call, own_answer(outcome, call.request, first=index == 0)))
         try:
             self._journal.add_calls(
                 [stored_call(c.key, c.backend, c.text, c.hash, said) for c, said in answered]

@@ -115,6 +115,8 @@ def seeded(request: Request, seed: int) -> Request:
 
 def own_answer(response: Response, request: Request, first: bool) -> Response:
     """The response as one of the merged callers gets it: its own sample, its own share of cost."""
+    if first and response.option_logprobs is None:
+        return response
     changes: dict[str, Any] = {}
     if response.error is None and response.option_logprobs is not None and request.options:
         choice = sample_option(response.option_logprobs, request.temperature, request.seed)
