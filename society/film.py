@@ -80,7 +80,9 @@ def draw_curves(series: dict[str, np.ndarray], path: str | Path) -> None:
     for axis, (title, names) in zip(axes.ravel(), panels.items(), strict=True):
         for name, colour in zip(names, _COLOURS, strict=False):
             values = _smooth(series[name]) if name != "population" else series[name]
-            axis.plot(values, color=colour, lw=1.1, label=name.removeprefix("energy_"))
+            axis.plot(
+                values, color=colour, lw=1.1, label=name.removeprefix("energy_").replace("_", " ")
+            )
         axis.set_title(title, loc="left", fontsize=10, color=_INK)
         axis.set_ylim(bottom=0)
         axis.spines[["top", "right"]].set_visible(False)

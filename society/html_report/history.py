@@ -119,8 +119,9 @@ def _add_series(
         rows = np.flatnonzero(np.diff(table.clock[:, 0], append=table.clock[-1, 0] + 1) > 0)
         x, wanted = table.clock[rows, 0], "generation/"
     else:
-        rows = np.arange(len(table.clock))
-        x, wanted = rows, ""
+        rows, wanted = np.arange(len(table.clock)), ""
+        # Ticks are recorded every so often; within one episode their clock says when.
+        x = rows if table.clock[:, 1].any() else table.clock[:, 2]
     for base, parts in _columns(names, table.values[rows], wanted).items():
         if base.startswith("types/"):
             tables.setdefault(base, []).append((x, np.stack(parts, axis=1)))

@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 _MOST_COURSES = 6
+_TELLING = ("population", "mean_stock", "born", "died")  # drawn first where a world has them
 _MOST_TILES = 4
 
 
@@ -115,7 +116,7 @@ def add_words(page: Page, scenario: Any) -> None:
 def add_courses(
     page: Page, known: Excerpt, theory: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> None:
-    """Courses over time, strategies first."""
+    """Courses over time: strategies first, then what tells most, then by name."""
     figures = []
     for group, (x, table) in known.shares.items():
         if len(x) > 1 and table and len(table[0]) > 1:
@@ -123,7 +124,11 @@ def add_courses(
             svg = shares(names, x, table, title=f"Strategies of {group}", x_label="generation")
             remark = "mean over runs" if known.runs > 1 else ""
             figures.append((f"Strategies of {group}", remark, svg))
-    for name, course in list(known.courses.items())[:_MOST_COURSES]:
+    names = [name for name in _TELLING if name in known.courses]
+    names += [name for name in known.courses if name not in _TELLING]
+    names.sort(key=lambda name: len(set(known.courses[name].mean)) < 2)  # constants say least
+    for name in names[:_MOST_COURSES]:
+        course = known.courses[name]
         lines = [(str(t["label"]), float(t["value"])) for t in theory.get(name, ())]
         svg = courses([course], title=spoken(name), x_label=known.unit, theory=lines)
         figures.append((spoken(name), known.remark, svg))

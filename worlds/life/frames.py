@@ -17,7 +17,8 @@ _ROCK = np.array([86, 82, 92], float)  # where moving is dear
 _GRASS = np.array([74, 158, 74], float)  # where there is much to eat
 _BLOOM = np.array([196, 222, 108], float)  # where it is full
 _MACHINE, _TAPE = np.array([235, 235, 240], np.uint8), np.array([250, 210, 80], np.uint8)
-_HALO = np.array([255, 255, 255], float)
+_HALO, _BLOW = np.array([255, 255, 255], float), np.array([225, 50, 40], float)
+_EDGE = np.array([12, 12, 16], float)  # keeps a body apart from its ring, whatever its colour
 
 
 def paint(world: "Life", state: "LifeState", scale: int = 5) -> np.ndarray:
@@ -52,11 +53,10 @@ def _bodies(picture: np.ndarray, state: Any, scale: int) -> None:
         radius = scale * (0.45 + 0.25 * np.log10(1.0 + stock[slot]))
         colour = _colour(identity[slot])
         if last[slot, 5] > 0.3:
-            _disc(picture, position[slot] * scale, radius + 2.0, np.array([225.0, 50, 40]))
+            _disc(picture, position[slot] * scale, radius + 2.6, _BLOW)
         elif last[slot, 6] > 0:
-            _disc(picture, position[slot] * scale, radius + 1.6, _HALO)
-        else:
-            _disc(picture, position[slot] * scale, radius + 1.0, np.array([12.0, 12, 16]))
+            _disc(picture, position[slot] * scale, radius + 2.2, _HALO)
+        _disc(picture, position[slot] * scale, radius + 1.0, _EDGE)
         _disc(picture, position[slot] * scale, radius, colour)
 
 
