@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any, Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -117,6 +118,7 @@ class Illumination(Measure):
 
     def finish(self, acc: _Lives, record: Record) -> dict[str, Any]:
         """The archive with those who still live, and what it came to."""
+        acc = jax.tree.map(jnp.asarray, acc)  # runs hand over NumPy arrays
         acc = self._put_in(acc, acc.age > 0)
         best, where = np.asarray(acc.best, np.float64), np.asarray(acc.where, np.float64)
         held = np.isfinite(best)
