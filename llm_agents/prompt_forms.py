@@ -8,6 +8,7 @@ gives the same text in a tenth of the time.
 """
 
 import dataclasses
+import operator
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -36,38 +37,35 @@ class Form:
 
     def __init__(self, holes: Holes, names: Sequence[str], render: Callable[..., str]) -> None:
         """Take the names of all values, and how the template is rendered with them."""
-        texts = [name for name in names if name in holes.texts]
-        self._texts = tuple(texts)
+        self._texts = [name for name in names if name in holes.texts]
         self._lists = [name for name in names if name in holes.lists]
-        self._others = [name for name in names if name not in holes.texts | holes.lists]
+        others = [name for name in names if name not in holes.texts | holes.lists]
         self._count, self._render = len(names), render
-        self._kinds: dict[tuple, tuple[str, list[int]]] = {}
+        self._pick_texts, self._pick_lists = _picker(self._texts), _picker(self._lists)
+        self._pick_others = _picker(others)
+        self._kinds: dict[tuple, tuple[str, Callable[[Any], tuple]]] = {}
 
     def fill(self, values: Mapping[str, Any]) -> str:
         """The text that the template gives with these values, space around it stripped."""
         if len(values) != self._count:
             return self._render(**values)
-        shown = [values[name] for name in self._texts]
-        kind: list[Any] = [value and True for value in shown]
-        for name in self._lists:
-            if items := values[name]:
-                if not all(items):
-                    return self._render(**values)
-                shown += items
-                kind.append(len(items))
-            else:
-                kind.append(0)
-        key = (*kind, *[values[name] for name in self._others])
+        shown, lists, lengths = self._pick_texts(values), self._pick_lists(values), ()
+        key = (*[value and True for value in shown], *self._pick_others(values))
+        if any(lists):
+            items = [item for one in lists for item in one]
+            if not all(items):
+                return self._render(**values)
+            shown, lengths = [*shown, *items], tuple(map(len, lists))
         try:
-            said, order = self._kinds[key]
+            said, pick = self._kinds[key, lengths]
         except KeyError:
-            said, order = self._made(key, values)
+            said, pick = self._kinds[key, lengths] = self._made(values)
         except TypeError:  # one of the others cannot be hashed
             return self._render(**values)
-        return (said % tuple([shown[place] for place in order])).strip()
+        return (said % pick(shown)).strip()
 
-    def _made(self, key: tuple, values: Mapping[str, Any]) -> tuple[str, list[int]]:
-        """What the template says, and which of the values shown stands in which place."""
+    def _made(self, values: Mapping[str, Any]) -> tuple[str, Callable[[Any], tuple]]:
+        """What the template says, and what picks the values shown in the order of their places."""
         marked, count = dict(values), 0
         for name in self._texts:
             if values[name]:
@@ -78,11 +76,17 @@ class Form:
             marked[name] = [_mark(place) for place in range(count, count + length)]
             count += length
         parts = _MARK.split(self._render(**marked))
-        said = "%s".join(part.replace("%", "%%") for part in parts[::2])
         if len(self._kinds) >= _MOST_KINDS:
             self._kinds.clear()
-        self._kinds[key] = made = said, [int(place) for place in parts[1::2]]
-        return made
+        said = "%s".join(part.replace("%", "%%") for part in parts[::2])
+        return said, _picker([int(place) for place in parts[1::2]])
+
+
+def _picker(places: Sequence[Any]) -> Callable[[Any], tuple]:
+    """A function that picks a tuple of what is in these places; ``itemgetter``, of any number."""
+    if len(places) > 1:
+        return operator.itemgetter(*places)
+    return lambda held: tuple([held[place] for place in places])
 
 
 def holes_of(template: nodes.Template) -> Holes:
