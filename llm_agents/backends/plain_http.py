@@ -12,7 +12,6 @@ import asyncio
 import base64
 import re
 import time
-import urllib.request
 import zlib
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -50,9 +49,13 @@ def speaks_plainly(url: str, *, loopback: bool) -> bool:
         return False
     if parts.scheme != "http" or not host or not host.isascii():
         return False
+    if loopback:
+        return True
+    import urllib.request  # takes longer to load than all the rest
+
     proxies = urllib.request.getproxies()
     through = "http" in proxies or "all" in proxies
-    return loopback or not through or bool(urllib.request.proxy_bypass(host))
+    return not through or bool(urllib.request.proxy_bypass(host))
 
 
 class PlainClient:
