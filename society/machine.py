@@ -46,7 +46,7 @@ class Machine:
             across = _alone
         self._pick = jax.jit(_row)
         self._put = jax.jit(_with_row, donate_argnums=0)
-        options = _MANY_KERNELS if simulation.world.births else None
+        options = _MANY_KERNELS if births and jax.default_backend() == "cpu" else None
         self._start = jax.jit(
             lambda parts, world, graphs, keys: across(
                 lambda both: engine.start(parts, world, both[0], both[1]), (graphs, keys)
