@@ -7,8 +7,9 @@ trial, by generation; the last generation's mean over seeds with a 95 % t-interv
 its advantage over one lifetime, seed by seed. In weights a generation is judged in its last
 twentieth, when demonstrators are all but out of sight; in context in its last trial, in which they
 are out of sight. The networks of the second half come from ``memory_sequence_train``, which runs
-first where ``--runs`` holds no such run; its seeds are hidden sequences. ``--only weights`` or
-``--only context`` runs one half; ``--set`` changes its scenario, as on the command line.
+first where ``--runs`` holds no such run; its seeds are networks trained from different beginnings,
+each judged by its mean over eight hidden sequences. ``--only weights`` or ``--only context`` runs
+one half; ``--set`` changes its scenario, as on the command line.
 ``--quick`` shows only that the script works: two seeds, two generations, next to no training.
 
 Source: Cook, Lu, Hughes, Leibo, Foerster (2024), "Artificial generational intelligence",
@@ -32,6 +33,7 @@ from society.scenario import load_scenario
 from society.trained import runs_in, train_first
 
 LAST = 20  # a generation is judged in its last part of so many
+SEQUENCES = 8  # by which a trained network is judged
 SCENARIOS = {
     "weights": "cultural_accumulation_in_weights",
     "context": "cultural_accumulation_in_context",
@@ -44,7 +46,7 @@ QUICK_ALONE = {
     "weights": ["steps=512", "generations=1"],
     "context": ["world.trials=8", "generations=1"],
 }
-QUICK_TRAINING = ["steps=256", "num_envs=2", "seeds=1"]
+QUICK_TRAINING = ["steps=256", "num_envs=2", "seeds=2"]
 
 
 def lived(scenario, sets, seeds, runs):
@@ -69,6 +71,19 @@ def lived(scenario, sets, seeds, runs):
     shares = np.concatenate(shares, axis=1).reshape(seeds, plan.generations, -1, 2)
     right, trials = np.moveaxis(shares[:, :, -(shares.shape[2] // LAST) :].sum(axis=2), -1, 0)
     return right / np.maximum(trials, 1), np.concatenate(scores, axis=1)
+
+
+def judged(half, sets, seeds, runs):
+    """[seeds, generations] symbols right in a trial, as a generation is judged in this half."""
+    if half == "weights":
+        return lived(SCENARIOS[half], sets, seeds, runs)[0]
+    return np.stack(
+        [
+            lived(SCENARIOS[half], [*sets, f"groups.pupils.policy.replicate={network}"],
+                  SEQUENCES, runs)[1].mean(axis=0)
+            for network in range(seeds)
+        ]
+    )  # fmt: skip
 
 
 def interval(values):
@@ -104,7 +119,7 @@ def compare(half, sets, seeds, runs, quick=False):
     final = {}
     for name, changes in conditions(half, quick).items():
         begun = time.perf_counter()
-        found = lived(scenario, [*changes, *sets], seeds, runs)[half == "context"]
+        found = judged(half, [*changes, *sets], seeds, runs)
         final[name] = found[:, -1]
         mean, wide = interval(final[name])
         each = " ".join(f"{value:.2f}" for value in found.mean(axis=0))

@@ -36,7 +36,7 @@ class MemorySequence(Trials):
     are seen with a chance that runs in a line over the trials of a lifetime (or, with
     ``schedule: generation``, over the steps of a generation). Where they come from:
     ``teachers: oracle`` gives every lifetime ``models`` teachers who know each symbol with
-    chance p = 1 - 1 / (1 + u), u uniform in [0, skill], and guess otherwise, worst first,
+    chance p = 1 - 1 / (1 + u), u uniform in [0, skill], and guess otherwise, best first,
     seen from always (first trial) to never (last); transmission ``demonstration`` replaces
     them by the previous generation, replayed from its last trial, best first.
 
@@ -138,7 +138,7 @@ class MemorySequence(Trials):
         if self.teachers == "none":
             return jnp.full(shape, -1, jnp.int32), jnp.zeros(2, jnp.float32)
         accuracy = 1.0 - 1.0 / (1.0 + uniform(key, jnp.arange(self.models), 1) * self.skill)
-        accuracy = jnp.sort(accuracy)
+        accuracy = jnp.sort(accuracy)[::-1]
         lanes = jnp.arange(self.models * self.length)
         known = uniform(key, lanes, 2).reshape(shape) < accuracy[:, None]
         guesses = below(random_pair(key, lanes, 4)[0], self.symbols).reshape(shape)

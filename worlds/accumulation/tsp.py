@@ -40,7 +40,7 @@ class Tsp(Trials):
 
     Demonstrators are shown as in memory_sequence: what they chose at the pupil's place.
     ``teachers: oracle`` gives every lifetime ``models`` teachers who go on to each city that
-    is left with chances proportional to exp(-d / T), T uniform in [0, heat], hottest first.
+    is left with chances proportional to exp(-d / T), T uniform in [0, heat], coolest first.
 
     View: as in memory_sequence; the cities' places are not shown. Outcome ``shortfall`` is the
     best possible return of a trial minus that of the last (up to 8 cities).
@@ -145,7 +145,7 @@ class Tsp(Trials):
         if self.teachers == "none":
             blank = jnp.full((self.models, self.cities), -1, jnp.int32)
             return blank, jnp.zeros(2, jnp.float32)
-        heat = jnp.sort(uniform(key, jnp.arange(self.models), 1) * self.heat)[::-1]
+        heat = jnp.sort(uniform(key, jnp.arange(self.models), 1) * self.heat)
         apart = _FARTHEST * (
             1.0
             - self._worth(
