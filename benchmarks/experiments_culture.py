@@ -8,7 +8,7 @@ its advantage over one lifetime, seed by seed. In weights a generation is judged
 twentieth, when demonstrators are all but out of sight; in context in its last trial, in which they
 are out of sight. The networks of the second half come from ``memory_sequence_train``, which runs
 first where ``--runs`` holds no such run; its seeds are networks trained from different beginnings,
-each judged by its mean over eight hidden sequences. ``--only weights`` or ``--only context`` runs
+each judged by its mean over 64 hidden sequences. ``--only weights`` or ``--only context`` runs
 one half; ``--set`` changes its scenario, as on the command line.
 ``--quick`` shows only that the script works: two seeds, two generations, next to no training.
 
@@ -33,7 +33,7 @@ from society.scenario import load_scenario
 from society.trained import runs_in, train_first
 
 LAST = 20  # a generation is judged in its last part of so many
-SEQUENCES = 8  # by which a trained network is judged
+SEQUENCES = 64  # by which a trained network is judged
 SCENARIOS = {
     "weights": "cultural_accumulation_in_weights",
     "context": "cultural_accumulation_in_context",

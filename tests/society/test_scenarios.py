@@ -79,6 +79,7 @@ SHORT = {
         "groups.pupils.learner.minibatches=2",
         "num_envs=2",
         "steps=32",
+        "seeds=1",
     ],
     "navigation_local_information": [
         "world.size=6",
