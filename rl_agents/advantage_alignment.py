@@ -10,7 +10,7 @@ from rl_agents.advantages import advantages
 from rl_agents.ippo import IppoState, needs_network
 from rl_agents.learner import Learner, Trajectory
 from rl_agents.network_policy import Weights
-from rl_agents.ppo import Settings, Shape, batch_of, policy_loss, train_members
+from rl_agents.ppo import Settings, Shape, batch_of, policy_loss, train_members, values_of
 from worlds.policy import ArrayPolicy
 from worlds.registry import component
 from worlds.tree import doc_field, provided, pytree
@@ -61,7 +61,7 @@ class AdvantageAlignment(Learner):
     ) -> tuple[IppoState, Mind, dict[str, Array]]:
         """PPO with aligned advantages; values learn as without them."""
         spec = mind.params.spec
-        value = trajectory.extras["value"]
+        value = values_of(self.policy, mind, trajectory)
         last = self.policy.value(mind, trajectory.final)
         credit = advantages(trajectory, value, last, self.discount, self.trace)
         batch = batch_of(self.policy, spec, trajectory, value, credit)

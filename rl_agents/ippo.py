@@ -9,7 +9,7 @@ from rl_agents.adam import Adam, adam_begin
 from rl_agents.advantages import advantages
 from rl_agents.learner import Learner, Trajectory
 from rl_agents.network_policy import NetworkPolicy, Weights
-from rl_agents.ppo import Batch, Settings, Shape, batch_of, policy_loss, train_members
+from rl_agents.ppo import Batch, Settings, Shape, batch_of, policy_loss, train_members, values_of
 from worlds.policy import ArrayPolicy
 from worlds.registry import component
 from worlds.tree import doc_field, provided, pytree
@@ -110,7 +110,7 @@ class Ippo(Learner):
 
     def batch(self, mind: Mind, trajectory: Trajectory) -> Batch:
         """The trajectory as the network reads it, with advantages."""
-        value = trajectory.extras["value"]
+        value = values_of(self.policy, mind, trajectory)
         last = self.policy.value(mind, trajectory.final)
         credit = advantages(trajectory, value, last, self.discount, self.trace)
         return batch_of(self.policy, mind.params.spec, trajectory, value, credit)

@@ -6,6 +6,7 @@ with the parameters as a static ``Spec``.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -119,6 +120,10 @@ class NetworkPolicy(ArrayPolicy):
         """2 where actions and value have hidden layers of their own, 1 where they share."""
         return 1
 
+    def judges_later(self) -> bool:
+        """Whether learners find values themselves, for all steps at once."""
+        return self.towers() == 2 and self.blank() is None
+
     def read(self, memory: Array) -> Array:
         """The part of a memory that is put out."""
         return memory
@@ -166,19 +171,11 @@ class NetworkPolicy(ArrayPolicy):
         return () if size is None else jnp.zeros((num, size), jnp.float32)
 
     def act(self, key: Array, mind: Mind, percept: Percept) -> Decision:
-        """One step of the network for all rows; notes log-probabilities and values."""
+        """One step of the network for all rows; notes log-probabilities, and values with memory."""
         spec = mind.params.spec
-        rows = percept.alive.shape[0]
-        x = self.inputs(spec, percept, (rows,))
-        memory = self.reset(mind.memory, percept.first)
-        outputs = by_member(
-            lambda net, memory, x: self.step(spec, net, memory, x),
-            mind.params.net,
-            spec.members,
-            (memory, x),
-        )
+        memory, outputs = self._outputs(mind, percept)
         action, log_prob = self._choose(fold(key, 0), spec, outputs, percept.legal)
-        outbox, extras = {}, {"value": outputs.value}
+        outbox, extras = {}, {} if self.judges_later() else {"value": outputs.value}
         for index, (name, head) in enumerate(spec.says):
             words, said_prob = self._say(fold(key, 1 + index), head, outputs.said[name])
             extras[f"said/{name}"] = words
@@ -195,14 +192,7 @@ class NetworkPolicy(ArrayPolicy):
           Name -> [n, size] float32, for what is a single choice. On channels silence comes first.
         """
         spec = mind.params.spec
-        x = self.inputs(spec, percept, percept.alive.shape)
-        memory = self.reset(mind.memory, percept.first)
-        outputs = by_member(
-            lambda net, memory, x: self.step(spec, net, memory, x),
-            mind.params.net,
-            spec.members,
-            (memory, x),
-        )
+        _, outputs = self._outputs(mind, percept)
         found = {
             name: jnp.exp(heads.log_probs(head, outputs.said[name], None))
             for name, head in spec.says
@@ -305,6 +295,14 @@ class NetworkPolicy(ArrayPolicy):
         return jnp.where(acting[:, None], new, old)
 
     # ---- parts ------------------------------------------------------------------------------
+
+    def _outputs(self, mind: Mind, percept: Percept) -> tuple[Any, Outputs]:
+        """The memory that rows begin with, and what their networks put out."""
+        spec = mind.params.spec
+        x = self.inputs(spec, percept, percept.alive.shape)
+        memory = self.reset(mind.memory, percept.first)
+        rows = (memory, x)
+        return memory, by_member(partial(self.step, spec), mind.params.net, spec.members, rows)
 
     def _put_out(self, spec: Spec, net: Any, hidden: Array, x: Array, memory: Any) -> Outputs:
         judged = self.embed(net["judge"], spec, x) if self.towers() == 2 else hidden

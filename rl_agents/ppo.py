@@ -19,11 +19,20 @@ from rl_agents import heads
 from rl_agents.adam import Adam, adam_step
 from rl_agents.learner import Trajectory
 from rl_agents.network_policy import NetworkPolicy, Outputs, Spec
-from rl_agents.per_slot import split_members
+from rl_agents.per_slot import by_member, split_members
 from worlds.random import random_bits
-from worlds.types import Array
+from worlds.types import Array, Mind
 
-__all__ = ["Batch", "Settings", "Trained", "actor_loss", "batch_of", "train", "train_members"]
+__all__ = [
+    "Batch",
+    "Settings",
+    "Trained",
+    "actor_loss",
+    "batch_of",
+    "train",
+    "train_members",
+    "values_of",
+]
 
 
 class Settings(NamedTuple):
@@ -97,6 +106,21 @@ def batch_of(
         value=value,
         advantage=advantage,
         target=advantage + value,
+    )
+
+
+def values_of(policy: NetworkPolicy, mind: Mind, trajectory: Trajectory) -> Array:
+    """[T, n] values of what was seen: as noted while acting, or found now for all steps."""
+    if not policy.judges_later():
+        return trajectory.extras["value"]
+    spec = mind.params.spec
+    x = policy.inputs(spec, trajectory.percept, trajectory.reward.shape)
+    return by_member(
+        lambda net, x: policy.step(spec, net, (), x).value,
+        mind.params.net,
+        spec.members,
+        (x,),
+        axis=1,
     )
 
 

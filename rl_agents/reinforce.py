@@ -10,7 +10,16 @@ from rl_agents.advantages import advantages, returns
 from rl_agents.ippo import needs_network
 from rl_agents.learner import Learner, Trajectory
 from rl_agents.network_policy import Weights
-from rl_agents.ppo import Batch, Settings, Shape, batch_of, policy_terms, train_members, weights_of
+from rl_agents.ppo import (
+    Batch,
+    Settings,
+    Shape,
+    batch_of,
+    policy_terms,
+    train_members,
+    values_of,
+    weights_of,
+)
 from worlds.policy import ArrayPolicy
 from worlds.registry import component
 from worlds.tree import doc_field, provided, pytree
@@ -60,7 +69,7 @@ class Reinforce(Learner):
     ) -> tuple[ReinforceState, Mind, dict[str, Array]]:
         """One step of Adam over the whole trajectory."""
         spec = mind.params.spec
-        value = trajectory.extras["value"]
+        value = values_of(self.policy, mind, trajectory)
         if self.baseline == "value":
             last = self.policy.value(mind, trajectory.final)
             credit = advantages(trajectory, value, last, self.discount, 1.0)

@@ -14,6 +14,7 @@ from rl_agents.memory_one_odds import MemoryOneOdds
 from rl_agents.mixed import Mixed
 from rl_agents.network_policy import Cnn, Gru, Lstm, Mlp
 from rl_agents.per_slot import by_member
+from rl_agents.ppo import values_of
 from rl_agents.tabular import Tabular
 from rl_agents.testing import check_policy
 from rl_agents.testing_learners import trajectory_of
@@ -126,6 +127,20 @@ def test_unrolling_a_trajectory_gives_what_was_noted_step_by_step(policy):
     logs = heads.log_prob(spec.head, outputs.out, None, None, trajectory.action)
     noted = np.asarray(trajectory.extras["log_prob"])
     np.testing.assert_allclose(np.asarray(logs)[acting], noted[acting], rtol=1e-4)
+
+
+@pytest.mark.parametrize("parameters", ["shared", "separate"])
+def test_values_of_all_steps_at_once_are_those_of_each_step(parameters):
+    policy = Mlp(width=5, parameters=parameters)
+    world = game(order="alternating")
+    mind = policy.init(KEY, seats_of(world))
+    trajectory, _ = trajectory_of(policy, mind, world, 10)
+    assert "value" not in trajectory.extras, "it is left to the learner"
+    found = np.asarray(values_of(policy, mind, trajectory))
+    for step in range(10):
+        percept = jax.tree.map(lambda leaf, step=step: leaf[step], trajectory.percept)
+        alone = np.asarray(policy.value(mind, percept))
+        np.testing.assert_allclose(found[step], alone, rtol=1e-4, atol=1e-6)
 
 
 def test_separate_networks_act_as_each_would_alone():
