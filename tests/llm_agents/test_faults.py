@@ -122,7 +122,7 @@ class Model:
 
 
 def scenario(url):
-    backend = f"{{use: openai_http, url: '{url}', retries: 0, timeout_s: 0.5, concurrency: 1}}"
+    backend = f"{{use: openai_http, url: '{url}', retries: 0, timeout_s: 2, concurrency: 1}}"
     sets = ["generations=2", "seeds=1", "groups.donors.count=4", "world.rounds=3", "sweep=null"]
     return load_scenario("donor_game", [*sets, f"backend={backend}"])
 
