@@ -76,9 +76,9 @@ def test_a_template_of_ones_own_is_filled_in_and_checked_too():
     assert [prompts.fill("turn", {"text": t, "ask": a}) for t in "ab" for a in "xy"] == [
         "Ax", "Ay", "Bx", "By",
     ]  # fmt: skip
-    wrong = Prompts.shipped({"turn": "{{ text }} {{ tekst }}"})
+    wrong = Prompts.shipped({"turn": "{{ text }} {{ message }}"})
     for _ in range(2):
-        with pytest.raises(PromptError, match="'tekst' is undefined"):
+        with pytest.raises(PromptError, match="'message' is undefined"):
             wrong.fill("turn", {"text": "a", "ask": "b"})
 
 
