@@ -171,7 +171,7 @@ class NetworkPolicy(ArrayPolicy):
         return () if size is None else jnp.zeros((num, size), jnp.float32)
 
     def act(self, key: Array, mind: Mind, percept: Percept) -> Decision:
-        """One step of the network for all rows; notes log-probabilities, and values with memory."""
+        """One step for all rows; notes log-probabilities, and values unless ``judges_later``."""
         spec = mind.params.spec
         memory, outputs = self._outputs(mind, percept)
         action, log_prob = self._choose(fold(key, 0), spec, outputs, percept.legal)

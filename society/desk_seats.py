@@ -113,14 +113,7 @@ class One(Wait):
     __slots__ = ()
 
     def __await__(self) -> Generator[Any, None, Any]:
-        if self.left:
-            if self.seat.__class__ is Mind:
-                yield self
-            else:
-                yield from self.all_come().__await__()
-        if self.failures:
-            raise self.failures[0]
-        return self.answers[0]
+        return (yield from Wait.__await__(self))[0]
 
 
 class Mind:
