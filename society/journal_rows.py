@@ -175,15 +175,21 @@ class Table(NamedTuple):
         tail = " WITHOUT ROWID" if self.name == "metrics" else ""
         return f"CREATE TABLE {self.name} ({columns}, PRIMARY KEY ({', '.join(self.key)})){tail}"
 
-    def insert(self) -> str:
-        """The statement that adds a row unless its key exists."""
-        marks = ", ".join("?" * len(self.columns))
-        return f"INSERT INTO {self.name} VALUES ({marks}) ON CONFLICT DO NOTHING"
+    def insert(self, rows: int = 1) -> str:
+        """The statement that adds rows unless their keys exist."""
+        return _insertion(self, rows)
 
     def select(self, columns: Sequence[str]) -> str:
         """The statement that finds columns by key."""
         where = " AND ".join(f"{name} = ?" for name in self.key)
         return f"SELECT {', '.join(columns)} FROM {self.name} WHERE {where}"
+
+
+@functools.cache
+def _insertion(table: Table, rows: int) -> str:
+    """One text for each number of rows: SQLite's module finds its statement by it."""
+    one = f"({', '.join('?' * len(table.columns))})"
+    return f"INSERT INTO {table.name} VALUES {', '.join([one] * rows)} ON CONFLICT DO NOTHING"
 
 
 _pack_clock = struct.Struct("<4q").pack
