@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from llm_agents.aside import asked_aside
 from llm_agents.deciding import IN_ONE_REPLY, Decided, Reasoning, decide
-from llm_agents.memory import Did, Memory
+from llm_agents.memory import NOTHING, Did, Memory
 from llm_agents.memory_search import Streams
 from llm_agents.planning import Plan, made_plan, step_taken
 from llm_agents.prediction import predict, scored
@@ -132,10 +132,12 @@ class Chat(TextPolicy):
     async def act(self, ask: Ask, mind: Any, turn: Turn) -> tuple[Reply, Any]:
         """Answer a turn; the mind remembers what was seen and answered."""
         events: dict[str, Any] = {}
-        remember = self._memory.remember
+        memory = self._memory
         if turn.first and turn.turn == 0:
             mind = await self._new_episode(ask, mind, turn, events)
-        found = await self._memory.recollect(ask, mind, turn, self.context)
+        found = NOTHING
+        if memory.keeps:
+            found = await memory.recollect(ask, mind, turn, self.context)
         view = View(self._questions, mind, turn, found)
         if turn.acting and (self._prepares or mind.get("prediction")):
             view = await self._prepared(ask, view, events)
@@ -147,7 +149,8 @@ class Chat(TextPolicy):
                     drafts += await say(ask, view, channel)
         if not turn.acting:
             reply = Reply(turn.fallback, tuple(drafts), notes=view.notes)
-            return reply, await remember(ask, self._questions, view.mind, turn, Did("", drafts))
+            did = Did("", drafts)
+            return reply, await memory.remember(ask, self._questions, view.mind, turn, did)
         prediction = await predict(ask, view) if self.reasoning == "scot" else ""
         decided = await decide(
             ask, view, self.reasoning, self.samples, prediction, in_json=self.answers == "json"
@@ -157,8 +160,10 @@ class Chat(TextPolicy):
         reply = decided.reply
         if drafts or events:
             reply = Reply(reply.action, tuple(drafts), reply.fallback, reply.notes, events)
+        if not memory.keeps:
+            return reply, view.mind
         did = Did(decided.said, drafts)
-        return reply, await remember(ask, self._questions, view.mind, turn, did)
+        return reply, await memory.remember(ask, self._questions, view.mind, turn, did)
 
     async def _new_episode(
         self, ask: Ask, mind: Any, turn: Turn, events: dict[str, Any]

@@ -42,6 +42,11 @@ class _Read(NamedTuple):
     response: Response
 
 
+# As calling the class, in half the time.
+_new_decided = functools.partial(tuple.__new__, Decided)
+_new_read = functools.partial(tuple.__new__, _Read)
+
+
 async def decide(
     ask: Ask,
     view: View,
@@ -137,7 +142,7 @@ def _decided(
     if reasoning == "bdi":
         found = labelled(text, *ATTITUDES)
         attitudes = {name: one_line(found[name], 300) for name in ATTITUDES if name in found}
-    return Decided(_reply(read.action, (), False, notes), said, drafts, attitudes)
+    return _new_decided((_reply(read.action, (), False, notes), said, drafts, attitudes))
 
 
 @functools.lru_cache(maxsize=1 << 12)  # short answers repeat
@@ -179,7 +184,7 @@ def _read(turn: Turn, response: Response, in_json: bool = False) -> _Read:
     try:
         if in_json:
             text = f"Answer: {json.loads(text)['answer']}"
-        return _Read(turn.parse(without_message(text)), "", response)
+        return _new_read((turn.parse(without_message(text)), "", response))
     except ParseError as error:
         return _Read(None, str(error) or "it could not be read", response)
     except (ValueError, KeyError, TypeError):

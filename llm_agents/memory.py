@@ -7,7 +7,7 @@ stream lie outside it (``llm_agents.memory_search``).
 import abc
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from llm_agents.memory_search import Streams
 from llm_agents.prompting import shortened
@@ -20,7 +20,7 @@ from worlds.text_safety import defuse
 from worlds.tree import doc_field
 from worlds.types import Draft, Turn
 
-__all__ = ["Did", "Memory", "NoMemory", "Recollection", "Window", "with_entry"]
+__all__ = ["NOTHING", "Did", "Memory", "NoMemory", "Recollection", "Window", "with_entry"]
 
 
 class Did(NamedTuple):
@@ -53,7 +53,12 @@ NOTHING = Recollection()
 
 
 class Memory(abc.ABC):  # noqa: B024 - every part has a default
-    """One way of remembering; its kinds are frozen dataclasses under ``@component``."""
+    """One way of remembering; its kinds are frozen dataclasses under ``@component``.
+
+    keeps: False where nothing is ever kept, so that nobody need ask it in a turn.
+    """
+
+    keeps: ClassVar[bool] = True
 
     def streams(self, num_minds: int) -> Streams | None:
         """Room for the texts of a group's memories, or None where minds hold everything."""
@@ -88,6 +93,8 @@ class Memory(abc.ABC):  # noqa: B024 - every part has a default
 @dataclasses.dataclass(frozen=True)
 class NoMemory(Memory):
     """Nothing is kept of earlier turns."""
+
+    keeps: ClassVar[bool] = False
 
 
 @component("memory", "window")

@@ -45,9 +45,9 @@ class ContextBudget:
         return CHARS_PER_TOKEN * getattr(self, part)
 
 
-@functools.lru_cache(maxsize=1 << 12)
-def _system(text: str) -> ChatMessage:
-    return ChatMessage("system", text)
+@functools.lru_cache(maxsize=1 << 14)
+def _system(prompts: Prompts, persona: str, rules: str) -> ChatMessage:
+    return ChatMessage("system", prompts.render("system", persona=persona, rules=rules))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,8 +64,7 @@ class Questions:
 
     def messages(self, mind: Mapping[str, Any], rules: str, user: str) -> tuple[ChatMessage, ...]:
         """A conversation that begins: who one is and how the world works, then a text."""
-        system = self.prompts.render_again("system", persona=mind["persona"], rules=rules)
-        return (_system(system), _message("user", user))
+        return (_system(self.prompts, mind["persona"], rules), _message("user", user))
 
     def request(
         self,

@@ -16,7 +16,6 @@ run can be resumed there.
 import asyncio
 import contextvars
 import dataclasses
-import functools
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
@@ -31,9 +30,9 @@ from llm_agents.backends.base import (
     Response,
     signed,
 )
-from llm_agents.memory_search import Recall, Remember, Row, Streams
+from llm_agents.memory_search import Recall, Row, Streams
+from society.desk_asker import Asker
 from society.desk_rows import (
-    CallPlace,
     JournalLike,
     StoppedError,
     anew,
@@ -49,7 +48,6 @@ from society.journal_rows import CallKey, Divergence, StoredCall
 
 __all__ = ["Asker", "Desk", "StoppedError"]
 
-_call_key = functools.partial(tuple.__new__, CallKey)
 _encode_loosely = json.JSONEncoder(sort_keys=True, default=str).encode
 
 
@@ -65,55 +63,6 @@ class _Call:
     merge: str
     wait: Wait
     number: int
-
-
-class Asker:
-    """How one agent asks at one place; numbers its questions within each purpose.
-
-    Make one for each agent and place: a second one would number from 0 again.
-    """
-
-    __slots__ = ("_backend", "_desk", "_memory", "_ordinals", "_place", "_uid")
-
-    def __init__(
-        self,
-        desk: "Desk",
-        place: CallPlace,
-        uid: int,
-        backend: str,
-        memory: tuple[Streams, int] | None = None,
-    ) -> None:
-        self._desk, self._place, self._uid, self._backend = desk, place, uid, backend
-        self._memory = memory
-        self._ordinals: dict[str, int] = {}
-
-    async def __call__(self, request: Any) -> Any:
-        """Ask once: the model, or one's own memory."""
-        if request.__class__ is Recall or request.__class__ is Remember:
-            return await self._of_memory(request)
-        return await self._desk._ask_one(self._backend, self._key(request), request)
-
-    async def many(self, requests: Sequence[Request]) -> list[Response]:
-        """Ask several things at once; answers in the same order."""
-        keyed = [(self._key(request), request) for request in requests]
-        return await self._desk._ask(self._backend, keyed)
-
-    async def _of_memory(self, request: Recall | Remember) -> Any:
-        if self._memory is None:
-            raise RuntimeError(
-                "this mind has no memory stream; its policy must make one in streams()"
-            )
-        streams, agent = self._memory
-        if isinstance(request, Remember):
-            return streams.remember(agent, request)
-        return await self._desk._recall(streams, agent, request)
-
-    def _key(self, request: Request) -> CallKey:
-        """The next key of the request's purpose."""
-        purpose = request.purpose
-        ordinal = self._ordinals.get(purpose, 0)
-        self._ordinals[purpose] = ordinal + 1
-        return _call_key((*self._place, self._uid, purpose, ordinal))
 
 
 class Desk:
@@ -276,7 +225,8 @@ class Desk:
 
     # ---- remembering --------------------------------------------------------------------
 
-    async def _recall(self, streams: Streams, agent: int, recall: Recall) -> list[list[Row]]:
+    async def recall(self, streams: Streams, agent: int, recall: Recall) -> list[list[Row]]:
+        """Search an agent's memory, together with everybody else's."""
         if self._stopped is not None:
             raise self._refusal()
         wait = Wait(self.driven or current_seat.get(), 1)
@@ -301,7 +251,7 @@ class Desk:
 
     # ---- asking -------------------------------------------------------------------------
 
-    def _ask(self, name: str, keyed: Sequence[tuple[CallKey, Request]]) -> Wait:
+    def ask_several(self, name: str, keyed: Sequence[tuple[CallKey, Request]]) -> Wait:
         """Take questions; to be awaited at once, for whoever asks has given up its seat."""
         if self._stopped is not None:
             raise self._refusal()
@@ -309,8 +259,8 @@ class Desk:
         self._taken += [(name, key, request, wait, i) for i, (key, request) in enumerate(keyed)]
         return self._released(wait, name)
 
-    def _ask_one(self, name: str, key: CallKey, request: Request) -> Wait:
-        """Take one question, as ``_ask`` takes several."""
+    def ask_one(self, name: str, key: CallKey, request: Request) -> Wait:
+        """Take one question, as ``ask_several`` takes several."""
         if self._stopped is not None:
             raise self._refusal()
         wait = One(self.driven or current_seat.get(), 1)
@@ -460,16 +410,17 @@ class Desk:
         answered: list[tuple[_Call, Response]] = []
         failed: list[tuple[_Call, BaseException]] = []
         for group, outcome in arrived:
-            self._asked.pop((group[0].backend, group[0].merge), None)
+            first = group[0]
+            self._asked.pop((first.backend, first.merge), None)
             if len(group) > 1:
                 group = self._split(group, outcome)
-            error = stopping_error(outcome, group[0].backend)
+            error = stopping_error(outcome, first.backend)
             if error is not None:
                 failed += [(call, error) for call in group]
                 continue
             assert isinstance(outcome, Response)
-            for index, call in enumerate(group):
-                answered.append((call, own_answer(outcome, call.request, first=index == 0)))
+            answered.append((first, own_answer(outcome, first.request, True)))
+            answered += [(call, own_answer(outcome, call.request, False)) for call in group[1:]]
         try:
             self._journal.add_calls(
                 [stored_call(c.key, c.backend, c.text, c.hash, said) for c, said in answered]

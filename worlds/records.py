@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import typing
 from collections.abc import Callable
 from typing import Any, TypeVar, dataclass_transform
 
@@ -47,7 +48,8 @@ def record(cls: Class) -> Class:
         value = field.name
         if field.default_factory is not dataclasses.MISSING:
             given |= {
-                f"new_{value}": field.default_factory,
+                # ``dict[str, int]()`` also tries to note its class: five times as slow as dict().
+                f"new_{value}": typing.get_origin(field.default_factory) or field.default_factory,
                 f"no_{value}": defaults[value].default,
             }
             value = f"new_{value}() if {value} is no_{value} else {value}"

@@ -362,6 +362,50 @@ def test_another_request_under_a_stored_key_stops_and_names_step_and_agent():
         run(desk(Echo(), journal, seeds=(1,)).asker(place(3), 5, "it")(ask("as it was")))
 
 
+def test_another_request_under_a_stored_key_sends_nobodys_question(together):
+    journal, backend = MemoryJournal(), Echo()
+    run(desk(Echo(), journal).asker(place(), 2, "it")(ask("as it was")))
+
+    async def main(table):
+        async with table.seat():
+            minds = [chatter(table.asker(place(), uid, "it"), 1, uid) for uid in range(5)]
+            return await getattr(table, together)(minds)
+
+    with pytest.raises(Divergence, match=r"agent 2.*request_hash"):
+        run(main(desk(backend, journal)))
+    assert backend.asked == []
+
+
+def test_whose_first_answer_is_known_asks_next_together_with_those_who_ask_first(together):
+    journal, backend = MemoryJournal(), Echo()
+
+    async def main(table, uids, rounds):
+        async with table.seat():
+            minds = [chatter(table.asker(place(), uid, "it"), rounds, uid) for uid in uids]
+            return await getattr(table, together)(minds)
+
+    run(main(desk(Echo(), journal), range(0, 10, 2), 1))
+    run(main(desk(backend, journal), range(10), 2))
+    assert backend.batches == [10, 5]
+    assert backend.asked[:2] == ["0 asks 1", "1 asks 0"]
+
+
+def test_what_a_backend_can_do_may_change_with_its_answers():
+    backend = Echo(declares=False, logprobs=(-0.1, -2.0))
+    table = desk(backend)
+    same = ask("same for all", options=("a", "b"), temperature=1.0)
+
+    async def main(step):
+        async with table.seat():
+            askers = [table.asker(place(step), uid, "it") for uid in range(4)]
+            return await table.minds([asker(same) for asker in askers])
+
+    run(main(0))
+    backend.declares = True
+    run(main(1))
+    assert backend.batches == [4, 1]
+
+
 def test_the_real_journal_holds_whole_answers(tmp_path):
     with Journal.open(tmp_path / "journal.sqlite") as journal:
         backend = Echo(fail={"bad": BackendError("empty", "nothing came")}, logprobs=(-0.1, -2.4))

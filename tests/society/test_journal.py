@@ -204,6 +204,27 @@ def test_two_different_rows_of_one_batch_with_one_key_diverge(path):
         journal._pending["messages"].clear()
 
 
+@pytest.mark.parametrize("count", [99, 100, 101, 250])
+def test_many_rows_at_once_are_each_stored_or_compared(path, count):
+    rows = [call(uid=uid, text=f"text {uid}") for uid in range(count)]
+    with Journal.open(path) as journal:
+        journal.add_calls(rows[40:60])
+        journal.flush()
+        journal.add_calls(rows)
+        journal.flush()
+        assert journal.counts().calls == count
+        assert all(journal.call(row.key) == row for row in rows)
+    with (
+        pytest.raises(Divergence, match=r"agent 50.*request_hash"),
+        Journal.open(path) as journal,
+    ):
+        more = [call(step=1, uid=uid) for uid in range(count)]
+        journal.add_calls([*more, call(uid=50, text="another")])
+        journal.flush()
+    with Journal.open(path, readonly=True) as journal:
+        assert journal.counts().calls == count
+
+
 def test_metrics_are_exact_and_in_clock_order(path):
     rng = np.random.default_rng(0)
     values = rng.normal(size=(40, 3)).astype(np.float32)
