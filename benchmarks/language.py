@@ -4,9 +4,11 @@
 
 Tables: microseconds of a language agent's step beside the peer's, in turns; a whole run of
 the loop (captions, device, journal); requests that went out; one search of memory, for
-everybody at once and alone, beside the peer's. The peer is ``gdm-concordia`` 2.1.0: its
-minimal entity observes and acts. Where it is not importable it is left out, with a message;
-``--peer`` names the site-packages of another environment of the same Python that has it.
+everybody at once and alone, beside the peer's. "Bare" does the four things that every such
+step needs and nothing else, which tells how fast the machine is at the moment. The peer is
+``gdm-concordia`` 2.1.0: its minimal entity observes and acts. Where it is not importable it is
+left out, with a message; ``--peer`` names the site-packages of another environment of the same
+Python that has it.
 
 Targets: 60 us a step at 1,000 agents; one request for each acting agent, fewer where
 prompts repeat.
@@ -16,9 +18,12 @@ import argparse
 import asyncio
 import contextlib
 import gc
+import hashlib
 import io
 import itertools
 import logging
+import re
+import sqlite3
 import statistics
 import sys
 import tempfile
@@ -26,6 +31,7 @@ import time
 import types
 from pathlib import Path
 
+import jinja2
 import numpy as np
 from clock import machine
 
@@ -121,6 +127,53 @@ class Society:
         _, self.minds[uid] = await self.policy.act(ask, self.minds[uid], turn)
 
 
+class Bare:
+    """A prompt rendered, its key, a row in one commit, a number read from the answer; no more.
+
+    No seats, memory, reasoning, seeds, merging, re-asking, verification: what such a step costs
+    at least on this machine at this moment, which swings.
+    """
+
+    template = jinja2.Environment().from_string(
+        "You are {{ name }}.\n\n{{ rules }}\n\n{{ text }}\n\n{{ question }}\n{{ hint }}"
+    )
+    number = re.compile(r"Answer:\s*(\d+)")
+    asked = 0
+
+    def __init__(self, agents, folder):
+        self.agents, self.step = agents, 0
+        self.database = sqlite3.connect(folder / "bare.sqlite", isolation_level=None)
+        for setting in ("journal_mode=WAL", "synchronous=FULL"):
+            self.database.execute(f"PRAGMA {setting}")
+        self.database.execute(
+            "CREATE TABLE calls (step INT, uid INT, key TEXT, request TEXT, response TEXT, "
+            "PRIMARY KEY (step, uid))"
+        )
+
+    def turn(self):
+        """Everybody once; returns the seconds it took, as above."""
+        self.step += 1
+        begun, busy = time.perf_counter(), time.process_time()
+        rows = []
+        for uid in range(self.agents):
+            text = self.template.render(
+                name=f"Agent {uid}",
+                rules=RULES,
+                text=f"Round {self.step}. You own 10 units.",
+                question="How many units do you give up?",
+                hint="After 'Answer:' write a number of units from 0 to 10.",
+            )
+            key = hashlib.sha256(f"{self.step}/{uid}/{text}".encode()).hexdigest()
+            rows.append((self.step, uid, key, text, Instant.answer.text))
+        self.database.execute("BEGIN")
+        self.database.executemany("INSERT INTO calls VALUES (?, ?, ?, ?, ?)", rows)
+        self.database.execute("COMMIT")
+        actions = [int(self.number.search(row[-1])[1]) for row in rows]
+        assert actions == [4] * self.agents
+        Bare.asked += self.agents
+        return time.perf_counter() - begun, time.process_time() - busy
+
+
 class Peer:
     """Concordia's minimal entities with a model that answers at once."""
 
@@ -205,6 +258,8 @@ def steps_table(agents, peers, rounds, modules):
             path = Path(folder) / str(number)
             path.mkdir()
             contestants[name] = Society(agents, policy, path, unlike="another" in name), agents
+        bare = "bare: render, key, one commit, parse"
+        contestants[bare] = Bare(agents, Path(folder)), agents
         if not isinstance(modules, str):
             contestants["Concordia, minimal entity"] = Peer(peers, modules), peers
         taken = {name: [] for name in contestants}
@@ -214,8 +269,9 @@ def steps_table(agents, peers, rounds, modules):
                 if round_:
                     taken[name].append([1e6 * seconds / count for seconds in spent])
         for name, (contestant, count) in contestants.items():
-            backend = contestant.backend if isinstance(contestant, Society) else contestant.model
-            each = backend.asked / (count * (rounds + 1))
+            asked = {Society: "backend", Peer: "model"}.get(type(contestant))
+            asked = (getattr(contestant, asked) if asked else contestant).asked
+            each = asked / (count * (rounds + 1))
             assert not isinstance(contestant, Society) or each == 1, f"{name} asked {each} times"
             wall, busy = zip(*taken[name], strict=True)
             print(
