@@ -25,6 +25,7 @@ __all__ = [
     "placed",
     "results_of",
     "width_of",
+    "written",
 ]
 
 _BASIS, _PRIME = 2166136261, 16777619  # of the Fowler-Noll-Vo hash
@@ -180,6 +181,14 @@ def names_of(metrics: Mapping[str, Any]) -> tuple[str, ...]:
 def width_of(metrics: Mapping[str, Any]) -> int:
     """Number of columns that ``flatten`` makes."""
     return sum(value.size for value in metrics.values())
+
+
+def written(chunk: Chunk, place: Array, **rows: Any) -> Chunk:
+    """The chunk with one row of each field named, at a place that there is."""
+    put = jax.lax.dynamic_update_index_in_dim
+    return chunk._replace(
+        **{name: put(getattr(chunk, name), row, place, 0) for name, row in rows.items()}
+    )
 
 
 def checksum(tree: Any) -> Array:

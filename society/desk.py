@@ -15,7 +15,6 @@ run can be resumed there.
 
 import asyncio
 import contextvars
-import dataclasses
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
@@ -43,26 +42,22 @@ from society.desk_rows import (
     stopping_error,
     stored_call,
 )
-from society.desk_seats import Mind, One, Search, Seat, Wait, current_seat
+from society.desk_seats import (
+    Call,
+    Mind,
+    One,
+    Search,
+    Seat,
+    Taken,
+    Wait,
+    current_seat,
+    new_taken,
+)
 from society.journal_rows import CallKey, Divergence, StoredCall
 
 __all__ = ["Asker", "Desk", "StoppedError"]
 
 _encode_loosely = json.JSONEncoder(sort_keys=True, default=str).encode
-
-
-@dataclasses.dataclass(slots=True, eq=False)
-class _Call:
-    """A call on its way: its key, its request, and who waits for it."""
-
-    key: CallKey
-    backend: str
-    request: Request
-    text: str
-    hash: str
-    merge: str
-    wait: Wait
-    number: int
 
 
 class Desk:
@@ -91,12 +86,12 @@ class Desk:
         self.held_seats = 0
         self.driven: Mind | None = None
         self._next: list[Mind] = []
-        self._pending: dict[str, list[list[_Call]]] = {}
-        self._taken: list[tuple[str, CallKey, Request, Wait, int]] = []
+        self._pending: dict[str, list[list[Call]]] = {}
+        self._taken: list[Taken] = []
         self._able: dict[str, tuple[bool, bool, bool]] = {}
         self._searches: list[Search] = []
-        self._asked: dict[tuple[str, str], list[_Call]] = {}
-        self._arrived: list[tuple[list[_Call], Response | BaseException]] = []
+        self._asked: dict[tuple[str, str], list[Call]] = {}
+        self._arrived: list[tuple[list[Call], Response | BaseException]] = []
         self._tasks: set[asyncio.Task] = set()
         self._stopped: BaseException | None = None
         self.batch_sizes: Counter[int] = Counter()
@@ -203,8 +198,8 @@ class Desk:
         for call in pending:
             call.wait.fail(call.number, self._refusal())
         taken, self._taken = self._taken, []
-        for _, _, _, wait, number in taken:
-            wait.fail(number, self._refusal())
+        for one in taken:
+            one.wait.fail(one.number, self._refusal())
         searches, self._searches = self._searches, []
         for search in searches:
             search.wait.fail(0, self._refusal())
@@ -256,7 +251,7 @@ class Desk:
         if self._stopped is not None:
             raise self._refusal()
         wait = Wait(self.driven or current_seat.get(), len(keyed))
-        self._taken += [(name, key, request, wait, i) for i, (key, request) in enumerate(keyed)]
+        self._taken += [Taken(name, key, one, wait, i) for i, (key, one) in enumerate(keyed)]
         return self._released(wait, name)
 
     def ask_one(self, name: str, key: CallKey, request: Request) -> Wait:
@@ -264,39 +259,40 @@ class Desk:
         if self._stopped is not None:
             raise self._refusal()
         wait = One(self.driven or current_seat.get(), 1)
-        self._taken.append((name, key, request, wait, 0))
+        self._taken.append(new_taken((name, key, request, wait, 0)))
         return self._released(wait, name)
 
     def _take_in(self) -> None:
         """Answer questions from the journal, or bring them to their backends.
 
-        All at once, where nobody may still ask: a thousand in a row take less time than one
-        after each mind.
+        All at once, where nobody may still ask, and one kind of work after another: a thousand
+        in a row take less time than all that one question needs, a thousand times.
         """
         taken, self._taken = self._taken, []
-        for index, (name, key, request, wait, number) in enumerate(taken):
-            try:
-                self._put(name, key, request, wait, number)
-            except Exception as error:
-                self._taken = taken[index + 1 :]
-                wait.fail(number, error)
-                self.stop(error)
-                return
-
-    def _put(self, name: str, key: CallKey, request: Request, wait: Wait, number: int) -> None:
-        request = seeded(request, request_seed(self._seed_of(key[0]), key))
-        text, hashed = signed(request)
-        row = self._journal.call(key)
-        if row is not None or self._offline:
-            wait.put(number, self._stored(row, key, hashed))
+        try:
+            asked = [seeded(one.request, self._seed(one.key)) for one in taken]
+            signatures = [signed(request) for request in asked]
+            known = [self._journal.call(one.key) for one in taken]
+        except Exception as error:
+            self._refuse(taken, error)
             return
-        logprobs, _, reads_context = self._abilities(name)
-        merge = hashed
-        if request.options is not None and logprobs:
-            merge = text[: text.rindex(",")]  # all but the seed
-        if reads_context:
-            merge += _encode_loosely(request.context)
-        self._submit(_Call(key, name, request, text, hashed, merge, wait, number))
+        for index, (one, request, row) in enumerate(zip(taken, asked, known, strict=True)):
+            text, hashed = signatures[index]
+            if row is None and not self._offline:
+                self._submit(one, request, text, hashed)
+                continue
+            try:
+                answer = self._stored(row, one.key, hashed)
+            except Exception as error:
+                self._refuse(taken[index:], error)
+                return
+            one.wait.put(one.number, answer)
+
+    def _refuse(self, taken: list[Taken], error: Exception) -> None:
+        """Stop because of the first of these questions."""
+        self._taken = taken[1:]
+        taken[0].wait.fail(taken[0].number, error)
+        self.stop(error)
 
     def _abilities(self, name: str) -> tuple[bool, bool, bool]:
         """Logprobs, streams, reads_context of a backend; they may change with an answer."""
@@ -319,12 +315,13 @@ class Desk:
             self.close_batch()
         return wait
 
-    def _seed_of(self, replicate: int) -> int:
-        if replicate >= len(self._seeds):
+    def _seed(self, key: CallKey) -> int:
+        try:
+            return request_seed(self._seeds[key[0]], key)
+        except IndexError:
             raise ValueError(
-                f"replicate {replicate} has no seed; the desk was given {len(self._seeds)}"
-            )
-        return self._seeds[replicate]
+                f"replicate {key[0]} has no seed; the desk was given {len(self._seeds)}"
+            ) from None
 
     def _stored(self, row: StoredCall | None, key: CallKey, hashed: str) -> Response:
         if row is None:
@@ -333,7 +330,18 @@ class Desk:
             raise Divergence("calls", key._asdict(), "request_hash", row.request_hash, hashed)
         return Response.from_json(json.loads(row.response))
 
-    def _submit(self, call: _Call) -> None:
+    def _submit(self, one: Taken, request: Request, text: str, hashed: str) -> None:
+        """Take a question to its backend, together with those that one answer is for."""
+        name = one.backend
+        logprobs, _, reads_context = self._abilities(name)
+        merge = hashed
+        if request.options is not None and logprobs:
+            merge = text[: text.rindex(",")]  # all but the seed
+        if reads_context:
+            merge += _encode_loosely(request.context)
+        self._enter(Call(one.key, name, request, text, hashed, merge, one.wait, one.number))
+
+    def _enter(self, call: Call) -> None:
         same = self._asked.get((call.backend, call.merge))
         if same is not None:
             same.append(call)
@@ -371,7 +379,7 @@ class Desk:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _send(self, name: str, groups: list[list[_Call]]) -> None:
+    async def _send(self, name: str, groups: list[list[Call]]) -> None:
         """Ask for one representative of each group, choices and free answers side by side."""
         backend = self._backends[name]
         choices = [group for group in groups if group[0].request.options is not None]
@@ -386,7 +394,7 @@ class Desk:
         else:
             await asyncio.gather(*parts)
 
-    async def _send_part(self, ask: Any, groups: list[list[_Call]]) -> None:
+    async def _send_part(self, ask: Any, groups: list[list[Call]]) -> None:
         outcomes: Sequence[Response | BaseException]
         try:
             outcomes = await ask([group[0].request for group in groups])
@@ -407,8 +415,8 @@ class Desk:
         """Store everything that has arrived in one commit, then hand it out in key order."""
         arrived, self._arrived = self._arrived, []
         self._able.clear()
-        answered: list[tuple[_Call, Response]] = []
-        failed: list[tuple[_Call, BaseException]] = []
+        answered: list[tuple[Call, Response]] = []
+        failed: list[tuple[Call, BaseException]] = []
         for group, outcome in arrived:
             first = group[0]
             self._asked.pop((first.backend, first.merge), None)
@@ -438,7 +446,7 @@ class Desk:
             call.wait.fail(call.number, anew(error))
         self.close_batch()
 
-    def _split(self, group: list[_Call], outcome: Response | BaseException) -> list[_Call]:
+    def _split(self, group: list[Call], outcome: Response | BaseException) -> list[Call]:
         """Keep the calls that an answer is for.
 
         Choices were merged across seeds because the backend gives log-probabilities. Where it
@@ -453,7 +461,7 @@ class Desk:
         for call in group[1:]:
             if call.hash != first.hash:
                 call.merge = call.hash
-                self._submit(call)
+                self._enter(call)
         return [call for call in group if call.hash == first.hash]
 
     def _seated(self, work: Coroutine[Any, Any, Any], together: Wait, number: int) -> asyncio.Task:
@@ -482,5 +490,5 @@ class Desk:
         return StoppedError(f"the desk has stopped: {self._stopped}")
 
 
-def _first_key(group: list[_Call]) -> CallKey:
+def _first_key(group: list[Call]) -> CallKey:
     return group[0].key

@@ -1,13 +1,31 @@
-"""Seats: who may still ask, so that nobody is overtaken by a batch that closes too early."""
+"""Seats: who may still ask, so that nobody is overtaken by a batch that closes too early.
+
+And what is asked: a question as it was taken, and as a call on its way.
+"""
 
 import asyncio
 import contextvars
+import dataclasses
+import functools
 from collections.abc import Coroutine, Generator
 from typing import Any, NamedTuple, Protocol
 
+from llm_agents.backends.base import Request
 from llm_agents.memory_search import Recall, Streams
+from society.journal_rows import CallKey
 
-__all__ = ["Mind", "One", "Search", "Seat", "Seated", "Wait", "current_seat"]
+__all__ = [
+    "Call",
+    "Mind",
+    "One",
+    "Search",
+    "Seat",
+    "Seated",
+    "Taken",
+    "Wait",
+    "current_seat",
+    "new_taken",
+]
 
 
 class Seated(Protocol):
@@ -215,3 +233,30 @@ class Search(NamedTuple):
     agent: int
     recall: Recall
     wait: Wait
+
+
+class Taken(NamedTuple):
+    """A question as it was asked."""
+
+    backend: str
+    key: CallKey
+    request: Request
+    wait: Wait
+    number: int
+
+
+new_taken = functools.partial(tuple.__new__, Taken)
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Call:
+    """A call on its way: its key, its request, and who waits for it."""
+
+    key: CallKey
+    backend: str
+    request: Request
+    text: str
+    hash: str
+    merge: str
+    wait: Wait
+    number: int

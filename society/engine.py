@@ -29,6 +29,7 @@ from society.carry import (
     placed,
     results_of,
     width_of,
+    written,
 )
 from society.channels import deliver, empty_outbox
 from society.contract import Measure, Moment
@@ -166,12 +167,8 @@ class Engine:
         carry, metrics, frozen = self._moved(parts, carry)
         if carry.world.births:
             chunk = chunk._replace(lives=newborns.note(self, chunk.lives, carry, index))
-        chunk = chunk._replace(
-            ticks=chunk.ticks.at[index].set(flatten(metrics)),
-            clock=chunk.clock.at[index].set(clock),
-            frozen=chunk.frozen.at[index].set(frozen),
-            said=overheard.note(chunk.said, carry.outbox, index),
-        )
+        chunk = written(chunk, index, ticks=flatten(metrics), clock=clock, frozen=frozen)
+        chunk = chunk._replace(said=overheard.note(chunk.said, carry.outbox, index))
         carry = carry._replace(step=carry.step + 1, within=carry.within + 1)
         return Loop(carry, chunk, index + 1)
 
@@ -403,11 +400,8 @@ class Engine:
 
     def _note_generation(self, parts: Parts, carry: Carry, chunk: Chunk) -> Chunk:
         row, place = flatten(self.generation_row(parts, carry)), chunk.ended
-        return chunk._replace(
-            generations=chunk.generations.at[place].set(row),
-            hashes=chunk.hashes.at[place].set(carry.checksum),
-            ended=place + 1,
-        )
+        chunk = written(chunk, place, generations=row, hashes=carry.checksum)
+        return chunk._replace(ended=place + 1)
 
     def generation_row(self, parts: Parts, carry: Carry) -> dict[str, Array]:
         """Outcomes reduced over the living, and counts of strategies."""

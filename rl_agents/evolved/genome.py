@@ -94,7 +94,7 @@ def mutated(key: Array, tree: Any, births: Births, sd: Array) -> Any:
         return form.unflatten(found)
 
     def change(index: Array, child: Array, parents: Array, leaves: list[Array]) -> list[Array]:
-        return _nudged(fold(key, index), [leaf[child] for leaf in leaves], sd[index])
+        return _nudged(fold(key, index), _row_of(leaves, child), sd[index])
 
     shown = births.parent[:, 0] != births.child
     return form.unflatten(_each_birth(leaves, births, change, shown))
@@ -106,7 +106,7 @@ def borne(key: Array, tree: Any, births: Births, shown: Births, sd: Array) -> An
     size = jnp.where(shown.parent[:, 0] != births.child, sd, 0.0)
 
     def bear(index: Array, child: Array, parents: Array, leaves: list[Array]) -> list[Array]:
-        return _nudged(fold(key, index), [leaf[parents[0]] for leaf in leaves], size[index])
+        return _nudged(fold(key, index), _row_of(leaves, parents[0]), size[index])
 
     return form.unflatten(_each_birth(leaves, births, bear))
 
@@ -123,7 +123,7 @@ def distances(tree: Any, births: Births) -> Array:
     order, number = _order(births, leaves[0].shape[0])
 
     def row(index: Array) -> Array:
-        return jnp.concatenate([leaf[index].ravel() for leaf in leaves])
+        return jnp.concatenate([part.ravel() for part in _row_of(leaves, index)])
 
     def one(place: Array, found: Array) -> Array:
         index = order[place]
@@ -136,10 +136,10 @@ def distances(tree: Any, births: Births) -> Array:
 def _heirs(
     key: Array, index: Array, child: Array, parents: Array, leaves: list[Array]
 ) -> list[Array]:
-    first = [leaf[parents[0]] for leaf in leaves]
+    first = _row_of(leaves, parents[0])
     if parents.shape[0] < 2:
         return first
-    second = [leaf[jnp.where(parents[1] >= 0, parents[1], parents[0])] for leaf in leaves]
+    second = _row_of(leaves, jnp.where(parents[1] >= 0, parents[1], parents[0]))
     columns = [row[..., :1, :].reshape(-1) if row.ndim > 1 else row.reshape(-1) for row in first]
     bits = random_bits(fold(key, index), jnp.arange(sum(part.size for part in columns))) & 1
     bits = jax.lax.optimization_barrier(bits)
@@ -184,9 +184,14 @@ def _each_birth(
         index = order[place]
         child, parents = births.child[index], births.parent[index]
         new = rows_of(index, child, parents, rows)
-        return [leaf.at[child].set(row) for leaf, row in zip(rows, new, strict=True)]
+        write = jax.lax.dynamic_update_index_in_dim  # a scatter would be a loop to compile
+        return [write(leaf, row, child, 0) for leaf, row in zip(rows, new, strict=True)]
 
     return jax.lax.fori_loop(0, number, one, leaves)
+
+
+def _row_of(leaves: list[Array], row: Array) -> list[Array]:
+    return [jax.lax.dynamic_index_in_dim(leaf, row, keepdims=False) for leaf in leaves]
 
 
 def _order(births: Births, rows: int, real: Array | None = None) -> tuple[Array, Array]:

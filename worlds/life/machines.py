@@ -95,14 +95,17 @@ def sides(near: Near) -> tuple[Array, Array]:
 def compute(machines: Machines, near: Near, ticks: int) -> tuple[Machines, Report]:
     """Carry out ``ticks`` instructions in every machine, all machines at once."""
     west, east = sides(near)
-    zero = jnp.int32(0)
-    report = Report(zero, zero, jnp.zeros(len(INSTRUCTIONS), jnp.int32))
+    # Counted for each machine in the loop and added after it: sums of sums are long kernels.
+    num = machines.memory.shape[0]
+    zero = jnp.zeros(num, jnp.int32)
+    report = Report(zero, zero, jnp.zeros((num, len(INSTRUCTIONS)), jnp.int32))
     memory, program, report = jax.lax.fori_loop(
         0,
         ticks,
         lambda _, now: _tick(now[0], now[1], west, east, now[2]),
         (machines.memory, machines.program, report),
     )
+    report = Report(*(counts.sum(0, dtype=jnp.int32) for counts in report))
     return machines._replace(memory=memory, program=program), report
 
 
@@ -138,8 +141,8 @@ def _tick(
         new,
         copied,
         Report(
-            report.used + ((new != memory).any(1)).sum(dtype=jnp.int32),
-            report.copied + (taught & (copied != program).any(1)).sum(dtype=jnp.int32),
-            report.votes + (vote[:, None] == jnp.arange(len(INSTRUCTIONS))).sum(0, dtype=jnp.int32),
+            report.used + (new != memory).any(1),
+            report.copied + (taught & (copied != program).any(1)),
+            report.votes + (vote[:, None] == jnp.arange(len(INSTRUCTIONS))),
         ),
     )
