@@ -10,6 +10,7 @@ import numpy as np
 
 from society.contract import Selection, Transmission
 from society.plan import Plan
+from worlds.rows import with_row
 from worlds.types import Array, Graph, Mind
 
 __all__ = [
@@ -185,9 +186,8 @@ def width_of(metrics: Mapping[str, Any]) -> int:
 
 def written(chunk: Chunk, place: Array, **rows: Any) -> Chunk:
     """The chunk with one row of each field named, at a place that there is."""
-    put = jax.lax.dynamic_update_index_in_dim
     return chunk._replace(
-        **{name: put(getattr(chunk, name), row, place, 0) for name, row in rows.items()}
+        **{name: with_row(getattr(chunk, name), row, place) for name, row in rows.items()}
     )
 
 

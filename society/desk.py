@@ -182,10 +182,14 @@ class Desk:
         """Run minds, those whose answers have come or new ones, to their next question each."""
         if not minds:
             minds, self._next = self._next, []
-        for mind in minds:
-            error = mind.go_on()
-            if error is not None and not isinstance(error, asyncio.CancelledError):
-                self.stop(error)
+        try:
+            for mind in minds:
+                self.driven = mind
+                error = mind.go_on()
+                if error is not None and not isinstance(error, asyncio.CancelledError):
+                    self.stop(error)
+        finally:
+            self.driven = None
         self.close_batch()
 
     def stop(self, reason: BaseException) -> None:

@@ -182,10 +182,9 @@ class Mind:
             self._desk.next_mind(self)
 
     def go_on(self) -> BaseException | None:
-        """Run to the next question or to the end; returns what went wrong."""
+        """Run to the next question or to the end, driven by the desk; returns what went wrong."""
         if self.gone:
             return None
-        before, self._desk.driven = self._desk.driven, self
         try:
             waited = self._coroutine.send(None)
         except StopIteration as ended:
@@ -196,8 +195,6 @@ class Mind:
             self._end()
             self._together.fail(self._number, error)
             return error
-        finally:
-            self._desk.driven = before
         if waited.__class__ is One or waited.__class__ is Wait:
             return None
         return self._stray(waited)

@@ -20,6 +20,7 @@ import numpy as np
 
 from rl_agents.evolved.noise import normal
 from worlds.random import fold, random_bits
+from worlds.rows import row_of, with_row
 from worlds.types import Array, Births
 
 __all__ = ["apply_layer", "borne", "crossed", "distances", "make_layer", "mutated"]
@@ -94,7 +95,7 @@ def mutated(key: Array, tree: Any, births: Births, sd: Array) -> Any:
         return form.unflatten(found)
 
     def change(index: Array, child: Array, parents: Array, leaves: list[Array]) -> list[Array]:
-        return _nudged(fold(key, index), _row_of(leaves, child), sd[index])
+        return _nudged(fold(key, index), _rows_of(leaves, child), sd[index])
 
     shown = births.parent[:, 0] != births.child
     return form.unflatten(_each_birth(leaves, births, change, shown))
@@ -106,7 +107,7 @@ def borne(key: Array, tree: Any, births: Births, shown: Births, sd: Array) -> An
     size = jnp.where(shown.parent[:, 0] != births.child, sd, 0.0)
 
     def bear(index: Array, child: Array, parents: Array, leaves: list[Array]) -> list[Array]:
-        return _nudged(fold(key, index), _row_of(leaves, parents[0]), size[index])
+        return _nudged(fold(key, index), _rows_of(leaves, parents[0]), size[index])
 
     return form.unflatten(_each_birth(leaves, births, bear))
 
@@ -123,7 +124,7 @@ def distances(tree: Any, births: Births) -> Array:
     order, number = _order(births, leaves[0].shape[0])
 
     def row(index: Array) -> Array:
-        return jnp.concatenate([part.ravel() for part in _row_of(leaves, index)])
+        return jnp.concatenate([part.ravel() for part in _rows_of(leaves, index)])
 
     def one(place: Array, found: Array) -> Array:
         index = order[place]
@@ -136,10 +137,10 @@ def distances(tree: Any, births: Births) -> Array:
 def _heirs(
     key: Array, index: Array, child: Array, parents: Array, leaves: list[Array]
 ) -> list[Array]:
-    first = _row_of(leaves, parents[0])
+    first = _rows_of(leaves, parents[0])
     if parents.shape[0] < 2:
         return first
-    second = _row_of(leaves, jnp.where(parents[1] >= 0, parents[1], parents[0]))
+    second = _rows_of(leaves, jnp.where(parents[1] >= 0, parents[1], parents[0]))
     columns = [row[..., :1, :].reshape(-1) if row.ndim > 1 else row.reshape(-1) for row in first]
     bits = random_bits(fold(key, index), jnp.arange(sum(part.size for part in columns))) & 1
     bits = jax.lax.optimization_barrier(bits)
@@ -184,14 +185,13 @@ def _each_birth(
         index = order[place]
         child, parents = births.child[index], births.parent[index]
         new = rows_of(index, child, parents, rows)
-        write = jax.lax.dynamic_update_index_in_dim  # a scatter would be a loop to compile
-        return [write(leaf, row, child, 0) for leaf, row in zip(rows, new, strict=True)]
+        return [with_row(leaf, row, child) for leaf, row in zip(rows, new, strict=True)]
 
     return jax.lax.fori_loop(0, number, one, leaves)
 
 
-def _row_of(leaves: list[Array], row: Array) -> list[Array]:
-    return [jax.lax.dynamic_index_in_dim(leaf, row, keepdims=False) for leaf in leaves]
+def _rows_of(leaves: list[Array], row: Array) -> list[Array]:
+    return [row_of(leaf, row) for leaf in leaves]
 
 
 def _order(births: Births, rows: int, real: Array | None = None) -> tuple[Array, Array]:

@@ -344,7 +344,7 @@ def _action(form: Form, out: Array, legal: Array | None) -> tuple[Array, Array]:
         return jnp.argmax(votes, axis=1).astype(jnp.int32), rest
     size = len(form.low)
     low, high = np.array(form.low, np.float32), np.array(form.high, np.float32)
-    unit = 0.5 * (jnp.tanh(out[:, :size]) + 1.0)
+    unit = 0.5 * (jnp.tanh(out[:, :size].reshape(-1)).reshape(-1, size) + 1.0)
     action = low + unit * (high - low)
     return jnp.clip(action, low, high).reshape(-1, *form.shape), out[:, size:]
 

@@ -137,12 +137,13 @@ def _tick(
     source = jnp.full(num + 1, -1, jnp.int32).at[target].max(jnp.arange(num, dtype=jnp.int32))
     taught = source[:num] >= 0
     copied = jnp.where(taught[:, None], program[jnp.maximum(source[:num], 0)], program)
+    changed = (jnp.stack([new, copied]) != jnp.stack([memory, program])).any(-1)
     return (
         new,
         copied,
         Report(
-            report.used + (new != memory).any(1),
-            report.copied + (taught & (copied != program).any(1)),
+            report.used + changed[0],
+            report.copied + (taught & changed[1]),
             report.votes + (vote[:, None] == jnp.arange(len(INSTRUCTIONS))),
         ),
     )
