@@ -1,6 +1,8 @@
 """Groups and the population: who holds which slots, with which attributes."""
 
+import bisect
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -105,17 +107,18 @@ class Population:
 
     def attributes(self, slot: int) -> dict[str, Any]:
         """Attribute values of whoever holds a slot."""
-        for group in self.groups:
-            if group.start <= slot < group.stop:
-                return {
-                    name: _plain(column[slot - group.start])
-                    for name, column in group.columns.items()
-                }
-        raise IndexError(f"slot {slot} of {self.num_slots}")
+        group = self.group_of(slot)
+        return {name: _plain(column[slot - group.start]) for name, column in group.columns.items()}
 
     def group_of(self, slot: int) -> Group:
         """The group that owns a slot."""
-        return next(group for group in self.groups if group.start <= slot < group.stop)
+        if not 0 <= slot < self.num_slots:
+            raise IndexError(f"slot {slot} of {self.num_slots}")
+        return self.groups[bisect.bisect_right(self._starts, slot) - 1]
+
+    @functools.cached_property
+    def _starts(self) -> list[int]:
+        return [group.start for group in self.groups]
 
 
 def _type_names(group: Group) -> tuple[str, ...]:

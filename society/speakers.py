@@ -22,7 +22,7 @@ from society.mailbox import Mailboxes
 from society.plan import Place
 from society.population import Group
 from society.surveys import Respondent
-from society.telling import RulesBook, rows_of, same_values
+from society.telling import RulesBook, SeatBook, rows_of, same_values
 from society.text_births import TextLives
 from worlds.captions import Caption
 from worlds.policy import TextPolicy
@@ -32,7 +32,7 @@ from worlds.types import Birth, Observation, Reply, Seat, Turn
 __all__ = ["Moment", "Speakers"]
 
 MOST_NAMED = 20
-_turn, _seat = maker(Turn), maker(Seat)
+_turn = maker(Turn)
 
 
 @dataclasses.dataclass
@@ -60,7 +60,7 @@ class Speakers:
         self._minds: dict[int, Any] = {}
         self.lives = TextLives()
         self._captions: dict[str, tuple[Any, Caption]] = {}
-        self._book = RulesBook()
+        self._book, self._seats = RulesBook(), SeatBook(simulation.population)
         self._vocabulary = {
             name: channel.vocabulary
             for name, channel in simulation.mail_channels.items()
@@ -445,17 +445,7 @@ class Speakers:
         return self._desk.asker((self._replicate, *place.clock), uid, name, memory)
 
     def _seat(self, slot: int, moment: Moment) -> Seat:
-        group = self._group(slot)
-        attributes = self._simulation.population.attributes(slot)
-        uid = int(moment.uid[slot])
-        return _seat(
-            slot=slot,
-            group=group.name,
-            role=group.role,
-            uid=uid,
-            name=str(attributes.get("name") or f"Agent {uid}"),
-            attributes=attributes,
-        )
+        return self._seats.seat(slot, int(moment.uid[slot]))
 
     def _rules(self, slot: int, moment: Moment) -> str:
         caption, seat = self._caption(slot, moment), self._seat(slot, moment)

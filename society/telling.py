@@ -6,10 +6,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from society.population import Population
 from worlds.captions import Caption
 from worlds.types import Seat
 
-__all__ = ["RulesBook", "rows_of", "same_values"]
+__all__ = ["RulesBook", "SeatBook", "rows_of", "same_values"]
 
 
 def rows_of(tree: Any) -> Callable[[int], Any]:
@@ -27,6 +28,31 @@ def same_values(one: Any, other: Any) -> bool:
     return shape == other_shape and all(
         a is b or np.array_equal(a, b) for a, b in zip(first, second, strict=True)
     )
+
+
+class SeatBook:
+    """The seat of each individual, made once: names and attributes stay for life."""
+
+    def __init__(self, population: Population) -> None:
+        """Of the groups of a population, which does not change in a run."""
+        self._population = population
+        self._seats: dict[int, Seat] = {}
+
+    def seat(self, slot: int, uid: int) -> Seat:
+        """The seat of whoever holds a slot now."""
+        held = self._seats.get(slot)
+        if held is None or held.uid != uid:
+            group = self._population.group_of(slot)
+            attributes = self._population.attributes(slot)
+            held = self._seats[slot] = Seat(
+                slot=slot,
+                group=group.name,
+                role=group.role,
+                uid=uid,
+                name=str(attributes.get("name") or f"Agent {uid}"),
+                attributes=attributes,
+            )
+        return held
 
 
 class RulesBook:

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -17,10 +18,14 @@ Item = TypeVar("Item")
 
 def exact(value: Any) -> str:
     """A float32 in the fewest digits that read back as the same float32."""
-    value = np.float32(value) + np.float32(0)  # no negative zero
-    if not np.isfinite(value):
+    return _exact(float(np.float32(value)) + 0.0)  # no negative zero
+
+
+@functools.lru_cache(maxsize=1 << 14)  # payoffs repeat
+def _exact(value: float) -> str:
+    if not math.isfinite(value):
         raise ValueError(f"{value} cannot be told in a rule; payoffs must be finite")
-    return np.format_float_positional(value, trim="-")
+    return np.format_float_positional(np.float32(value), trim="-")
 
 
 def amount(value: Any) -> str:
