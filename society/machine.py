@@ -24,10 +24,20 @@ __all__ = ["Machine", "stack", "unstack"]
 # A planet is hundreds of small kernels. XLA's fusion emitters on CPU set up a compiler for each:
 # without them life_planet compiles in half the time and memory, and runs as fast. The rewriter of
 # reductions makes trees of them, three to five kernels for each; sums of many cells are made in
-# two steps instead (rows, then columns), which is as exact.
+# two steps instead (rows, then columns), which is as exact. The mover of reshapes would undo flat
+# loops (``rl_agents.evolved.networks``), and what the passes for loops find does not pay. LLVM
+# copies all kernels for each part it is given: a few parts are enough for the cores of a desk.
+_NOT_WORTH_IT = (
+    "tree_reduction_rewriter",
+    "reshape-mover",
+    "simplify-while-loops",
+    "while-loop-invariant-code-motion",
+    "while-loop-constant-sinking",
+)
 _MANY_KERNELS = {
     "xla_cpu_use_fusion_emitters": False,
-    "xla_disable_hlo_passes": "tree_reduction_rewriter",
+    "xla_cpu_parallel_codegen_split_count": 4,
+    "xla_disable_hlo_passes": ",".join(_NOT_WORTH_IT),
 }
 
 

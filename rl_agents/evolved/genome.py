@@ -23,7 +23,7 @@ from worlds.random import fold, random_bits
 from worlds.rows import row_of, with_row
 from worlds.types import Array, Births
 
-__all__ = ["apply_layer", "borne", "crossed", "distances", "make_layer", "mutated"]
+__all__ = ["apply_layer", "borne", "crossed", "distances", "jiggled", "make_layer", "mutated"]
 
 Rows = Mapping[str, Any]
 
@@ -101,6 +101,16 @@ def mutated(key: Array, tree: Any, births: Births, sd: Array) -> Any:
     return form.unflatten(_each_birth(leaves, births, change, shown))
 
 
+def jiggled(key: Array, numbers: Array, births: Births, sd: Array) -> Array:
+    """``mutated`` of one number a row, [n]: the same deviates, all at once."""
+    if births.dense:
+        return mutated(key, numbers, births, sd)
+    index = jnp.arange(births.child.shape[0])
+    noise = jax.vmap(lambda number: normal(fold(key, number), (1,))[0])(index)
+    change = jnp.where(births.parent[:, 0] != births.child, sd * noise, 0.0)
+    return numbers.at[births.child].add(change, mode="drop")
+
+
 def borne(key: Array, tree: Any, births: Births, shown: Births, sd: Array) -> Any:
     """``mutated(key, crossed(..., tree, births), shown, sd)`` of listed births of one parent."""
     leaves, form = jax.tree.flatten(tree)
@@ -123,13 +133,12 @@ def distances(tree: Any, births: Births) -> Array:
     leaves = jax.tree.leaves(tree)
     order, number = _order(births, leaves[0].shape[0])
 
-    def row(index: Array) -> Array:
-        return jnp.concatenate([part.ravel() for part in _rows_of(leaves, index)])
-
     def one(place: Array, found: Array) -> Array:
         index = order[place]
-        way = row(births.child[index]) - row(births.parent[index, 0])
-        return found.at[index].set(jnp.sqrt(way @ way))
+        child, parent = births.child[index], births.parent[index, 0]
+        parts = [(row_of(leaf, child) - row_of(leaf, parent)).ravel() for leaf in leaves]
+        way = jnp.concatenate(parts)
+        return with_row(found, jnp.sqrt(way @ way), index)
 
     return jax.lax.fori_loop(0, number, one, jnp.zeros(births.child.shape[0], jnp.float32))
 

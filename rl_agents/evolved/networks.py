@@ -13,7 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
 
-from rl_agents.evolved.genome import apply_layer, borne, crossed, distances, make_layer, mutated
+from rl_agents.evolved.genome import (
+    apply_layer,
+    borne,
+    crossed,
+    distances,
+    jiggled,
+    make_layer,
+    mutated,
+)
 from rl_agents.evolved.noise import normal
 from worlds.policy import ArrayPolicy
 from worlds.random import fold, named
@@ -151,8 +159,7 @@ class _Evolved(ArrayPolicy):
 
     def _turned(self, key: Array, log_sd: Array, births: Births, sd: Array) -> Array:
         turnover = jnp.where(sd > 0, self.turnover, 0.0)
-        log_sd = mutated(named(key, "scale"), log_sd, births, turnover)
-        return jnp.clip(log_sd, -5.0, 5.0)
+        return jnp.clip(jiggled(named(key, "scale"), log_sd, births, turnover), -5.0, 5.0)
 
     def _with(self, mind: Mind, own: Any, log_sd: Array) -> Mind:
         genomes: Genomes = mind.params
@@ -290,8 +297,9 @@ class EvolvedAttention(_Evolved):
             return x.reshape(num, x.shape[1], self.heads, width // self.heads)
 
         fit = jnp.einsum("nqhd,nkhd->nhqk", split(query), split(key))
-        fit = fit / np.float32(np.sqrt(width // self.heads))
-        weight = jnp.exp(jnp.clip(fit, -30.0, 30.0)) * there[:, None, None, :]
+        scale = np.float32(1 / np.sqrt(width // self.heads))
+        weight = _flat(lambda x: jnp.exp(jnp.clip(x * scale, -30.0, 30.0)), fit)
+        weight = weight * there[:, None, None, :]
         total = jnp.maximum(weight.sum(-1, keepdims=True), 1e-9)
         found = jnp.einsum("nhqk,nkhd->nqhd", weight / total, split(value))
         return found.reshape(num, query.shape[1], width)
@@ -330,10 +338,18 @@ class _View:
 def _lstm(net: _Net, x: Array, memory: Any) -> Any:
     """One step of a cell with a forget bias of 1."""
     gates = net("cell", jnp.concatenate([x, memory[0]], axis=-1))
-    enter, forget, new, leave = jnp.split(gates, 4, axis=-1)
-    kept = jax.nn.sigmoid(forget + 1.0) * memory[1]
-    cell = kept + jax.nn.sigmoid(enter) * jnp.tanh(new)
-    return jax.nn.sigmoid(leave) * jnp.tanh(cell), cell
+    width = gates.shape[-1] // 4
+    # One kernel for all gates: tanh(new) is 2 sigmoid(2 new) - 1.
+    scale = np.repeat(np.array([1, 1, 2, 1], np.float32), width)
+    shift = np.repeat(np.array([0, 1, 0, 0], np.float32), width)
+    enter, forget, new, leave = jnp.split(jax.nn.sigmoid(scale * gates + shift), 4, axis=-1)
+    cell = forget * memory[1] + enter * (2.0 * new - 1.0)
+    return leave * _flat(jnp.tanh, cell), cell
+
+
+def _flat(function: Callable[[Array], Array], x: Array) -> Array:
+    """An elementwise function in one long loop: of short rows each row would be written out."""
+    return function(x.reshape(-1)).reshape(x.shape)
 
 
 def _action(form: Form, out: Array, legal: Array | None) -> tuple[Array, Array]:
@@ -344,7 +360,7 @@ def _action(form: Form, out: Array, legal: Array | None) -> tuple[Array, Array]:
         return jnp.argmax(votes, axis=1).astype(jnp.int32), rest
     size = len(form.low)
     low, high = np.array(form.low, np.float32), np.array(form.high, np.float32)
-    unit = 0.5 * (jnp.tanh(out[:, :size].reshape(-1)).reshape(-1, size) + 1.0)
+    unit = 0.5 * (_flat(jnp.tanh, out[:, :size]) + 1.0)
     action = low + unit * (high - low)
     return jnp.clip(action, low, high).reshape(-1, *form.shape), out[:, size:]
 

@@ -123,7 +123,8 @@ def nearest(seekers: Array, others: Array, bins: Bins, *, count: int, same: bool
     return Near(
         index=index,
         offset=jnp.where(there[..., None], way, 0.0),
-        distance=jnp.where(there, jnp.sqrt(jnp.maximum(-best, 0.0)), jnp.inf),
+        # In one long loop: rows of a few neighbours would each be written out.
+        distance=jnp.sqrt(jnp.maximum(-best.reshape(-1), 0.0)).reshape(best.shape),
         unseen=bins.unseen,
     )
 
