@@ -12,7 +12,7 @@ heritable part of evolved networks.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,28 +23,71 @@ from worlds.random import fold, random_bits
 from worlds.rows import row_of, with_row
 from worlds.types import Array, Births
 
-__all__ = ["apply_layer", "borne", "crossed", "distances", "jiggled", "make_layer", "mutated"]
+__all__ = ["apply_layer", "borne", "crossed", "distances", "jiggled", "make_genome", "mutated"]
 
 Rows = Mapping[str, Any]
+_BLOCK = 2**20  # deviates drawn at once
 
 
-def make_layer(key: Array, num: int, inputs: int, outputs: int, rank: int) -> tuple[Rows, Any]:
-    """Own weights [num, ...] and shared ones ([inputs, outputs], or None at rank 0).
+def make_genome(
+    key: Array, num: int, layers: Mapping[str, tuple[int, int]], rank: int
+) -> tuple[dict[str, Rows], dict[str, Array]]:
+    """Own weights of each layer, [num, ...], and at rank > 0 shared ones [inputs, outputs].
 
     Variances are 1 / inputs. At first V is 0.3 of what would double the variance, so that
-    slots differ from the beginning: evolution has nothing else to choose from.
+    slots differ from the beginning: evolution has nothing else to choose from. Genomes are
+    drawn whole and a block at a time: each layer by itself would take kernels of its own.
+
+    Args:
+      layers: name -> (inputs, outputs).
     """
-    bias = jnp.zeros((num, 1, outputs), jnp.float32)
+    drawn = {name: _drawn(inputs, outputs, rank) for name, (inputs, outputs) in layers.items()}
+    rows, form = jax.tree.flatten(drawn, is_leaf=lambda part: isinstance(part, _Drawn))
+    size = sum(row.size for row in rows)
+    block = min(max(_BLOCK // size, 1), num)
+
+    def draw(number: Array, leaves: list[Array]) -> list[Array]:
+        first = jnp.minimum(number * block, num - block)
+        slots = first + jnp.arange(block)
+        noise = jax.vmap(lambda slot: normal(fold(key, slot), (size,)))(slots)
+        parts = jax.vmap(lambda one: tuple(_cut(one, rows)))(noise)  # type: ignore[arg-type]
+        return [
+            jax.lax.dynamic_update_slice(leaf, part * row.scale, (first, 0, 0))
+            for leaf, part, row in zip(leaves, parts, rows, strict=True)
+        ]
+
+    blank = [jnp.zeros((num, row.shape[0] + row.biased, row.shape[1]), jnp.float32) for row in rows]
+    own = form.unflatten(jax.lax.fori_loop(0, -(-num // block), draw, blank))
+    return own, _shared(fold(key, num), layers) if rank else {}
+
+
+class _Drawn(NamedTuple):
+    """How a matrix of a genome is drawn: deviates times ``scale``; are biases below it?"""
+
+    shape: tuple[int, int]
+    scale: np.float32
+    biased: bool
+
+    @property
+    def size(self) -> int:
+        return self.shape[0] * self.shape[1]
+
+
+def _drawn(inputs: int, outputs: int, rank: int) -> dict[str, _Drawn]:
     scale = np.float32(1 / np.sqrt(max(inputs, 1)))
     if not rank:
-        drawn = normal(key, (num, inputs, outputs)) * scale
-        return {"w": jnp.concatenate([drawn, bias], axis=1)}, None
-    shapes = (inputs, outputs), (num, inputs, rank), (num, rank, outputs)
-    rows = [np.empty(shape, bool) for shape in shapes]
-    drawn = normal(key, (sum(row.size for row in rows),))
-    shared, u, v = _cut(drawn, rows)  # type: ignore[arg-type]
-    shared, u, v = shared * scale, u * scale, v * np.float32(0.3 / np.sqrt(rank))
-    return {"u": u, "v": jnp.concatenate([v, bias], axis=1)}, shared
+        return {"w": _Drawn((inputs, outputs), scale, True)}
+    small = np.float32(0.3 / np.sqrt(rank))
+    return {
+        "u": _Drawn((inputs, rank), scale, False),
+        "v": _Drawn((rank, outputs), small, True),
+    }
+
+
+def _shared(key: Array, layers: Mapping[str, tuple[int, int]]) -> dict[str, Array]:
+    rows = [_drawn(inputs, outputs, 0)["w"] for inputs, outputs in layers.values()]
+    parts = _cut(normal(key, (sum(row.size for row in rows),)), rows)  # type: ignore[arg-type]
+    return {name: part * row.scale for name, part, row in zip(layers, parts, rows, strict=True)}
 
 
 def apply_layer(own: Rows, shared: Any, x: Array) -> Array:

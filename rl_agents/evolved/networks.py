@@ -19,7 +19,7 @@ from rl_agents.evolved.genome import (
     crossed,
     distances,
     jiggled,
-    make_layer,
+    make_genome,
     mutated,
 )
 from rl_agents.evolved.noise import normal
@@ -101,11 +101,7 @@ class _Evolved(ArrayPolicy):
     def init(self, key: Array, seats: Seats) -> Mind:
         """Random weights, mutation scale 1."""
         form = _form_of(seats, structured=isinstance(self, EvolvedAttention))
-        own, shared = {}, {}
-        for name, (inputs, outputs) in self.layers(form).items():
-            own[name], base = make_layer(named(key, name), seats.num, inputs, outputs, self.rank)
-            if base is not None:
-                shared[name] = base
+        own, shared = make_genome(key, seats.num, self.layers(form), self.rank)
         log_sd = jnp.zeros(seats.num, jnp.float32)
         return Mind(Genomes(own, shared, log_sd, form=form), self.blank(seats.num))
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from rl_agents.evolved import EvolvedAttention, EvolvedLstm, EvolvedMlp
-from rl_agents.evolved.genome import apply_layer, crossed, distances, make_layer, mutated
+from rl_agents.evolved.genome import apply_layer, crossed, distances, make_genome, mutated
 from rl_agents.evolved.networks import Genomes
 from rl_agents.evolved.noise import normal
 from rl_agents.testing import check_policy
 from worlds.policy import ArrayPolicy
+from worlds.random import fold
 from worlds.registry import make
 from worlds.types import Births, Mind
 
@@ -38,8 +39,20 @@ def test_noise_is_normal():
 
 
 def population(num=6):
-    key = jax.random.PRNGKey(1)
-    return {"one": make_layer(key, num, 3, 5, 0)[0], "two": make_layer(key, num, 5, 2, 0)[0]}
+    return make_genome(jax.random.PRNGKey(1), num, {"one": (3, 5), "two": (5, 2)}, 0)[0]
+
+
+def test_genomes_are_drawn_by_slot_whatever_the_blocks():
+    key, layers = jax.random.PRNGKey(4), {"long": (1000, 400), "short": (7, 3)}
+    own, shared = make_genome(key, 5, layers, 0)  # blocks of two: the last one overlaps
+    assert shared == {} and own["long"]["w"].shape == (5, 1001, 400)
+    for slot in range(5):
+        drawn = normal(fold(key, jnp.int32(slot)), (400_021,))
+        long = np.asarray(drawn[:400_000]).reshape(1000, 400) / np.sqrt(1000)
+        np.testing.assert_allclose(own["long"]["w"][slot, :-1], long, rtol=1e-5, atol=1e-7)
+        short = np.asarray(drawn[400_000:]).reshape(7, 3) / np.sqrt(7)
+        np.testing.assert_allclose(own["short"]["w"][slot, :-1], short, rtol=1e-5, atol=1e-7)
+    assert not own["long"]["w"][:, -1].any() and not own["short"]["w"][:, -1].any()
 
 
 def test_children_of_two_take_each_unit_whole_from_either_parent():
@@ -104,7 +117,8 @@ def test_births_of_one_parent_inherit_and_mutate_at_once_with_the_same_results()
 
 
 def test_low_rank_layers_are_shared_weights_plus_a_product():
-    own, shared = make_layer(jax.random.PRNGKey(3), 2, 4, 3, 2)
+    genomes, base = make_genome(jax.random.PRNGKey(3), 2, {"one": (4, 3)}, 2)
+    own, shared = genomes["one"], base["one"]
     x = jnp.arange(8.0).reshape(2, 4)
     full = shared + jnp.einsum("nir,nro->nio", own["u"], own["v"][:, :-1])
     expected = jnp.einsum("ni,nio->no", x, full)
