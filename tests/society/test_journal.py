@@ -225,6 +225,15 @@ def test_many_rows_at_once_are_each_stored_or_compared(path, count):
         assert journal.counts().calls == count
 
 
+def test_rows_fit_into_the_fewest_values_that_sqlite_may_take(path):
+    """999 before version 3.32, which some systems still have."""
+    with Journal.open(path) as journal:
+        journal._database.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)
+        journal.add_calls(call(uid=uid) for uid in range(250))
+        journal.flush()
+        assert journal.counts().calls == 250
+
+
 def test_metrics_are_exact_and_in_clock_order(path):
     rng = np.random.default_rng(0)
     values = rng.normal(size=(40, 3)).astype(np.float32)
