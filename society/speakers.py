@@ -131,7 +131,7 @@ class Speakers:
             (
                 slot,
                 Birth(
-                    self._seat(slot, moment),
+                    self._given_seat(slot, moment),
                     rules=self._rules(slot, moment),
                     framing=framing(self._group(slot)),
                 ),
@@ -168,7 +168,7 @@ class Speakers:
                 {slot: legacies[slot] for slot in told}, parents
             )
             birth = Birth(
-                seat=self._seat(slot, moment),
+                seat=self._given_seat(slot, moment),
                 generation=generation,
                 parents=tuple(int(uids_before[parent]) for parent in parents),
                 texts=texts,
@@ -192,7 +192,7 @@ class Speakers:
             (
                 slot,
                 Birth(
-                    seat=self._seat(slot, moment),
+                    seat=self._given_seat(slot, moment),
                     generation=place.generation,
                     parents=parents,
                     texts=texts,
@@ -282,7 +282,7 @@ class Speakers:
         elif seen and moment.observation is not None and moment.observation.text is not None:
             assert self.host is not None
             row = self.host.row(moment.observation, slot)
-        caption, seat = self._caption(slot, moment), self._seat(slot, moment)
+        caption, seat = self._caption(slot, moment), self._given_seat(slot, moment)
         return Respondent(self._policy(slot), self._minds[slot], seat, caption, row)
 
     def ask_for(self, slot: int, moment: Moment, place: Place) -> Any:
@@ -337,7 +337,7 @@ class Speakers:
         talk = self._writable(slot, place, talking)
         spaced = caption.framing.spaced
         return _turn(
-            seat=seat,
+            seat=self._given_seat(slot, moment),
             rules=self._rules(slot, moment),
             text=spaced(caption.words(row, seat)),
             question=spaced(caption.question(row, seat)),
@@ -446,6 +446,9 @@ class Speakers:
 
     def _seat(self, slot: int, moment: Moment) -> Seat:
         return self._seats.seat(slot, int(moment.uid[slot]))
+
+    def _given_seat(self, slot: int, moment: Moment) -> Seat:
+        return self._seats.given(slot, int(moment.uid[slot]))
 
     def _rules(self, slot: int, moment: Moment) -> str:
         caption, seat = self._caption(slot, moment), self._seat(slot, moment)

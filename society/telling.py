@@ -8,9 +8,12 @@ import numpy as np
 
 from society.population import Population
 from worlds.captions import Caption
+from worlds.records import maker
 from worlds.types import Seat
 
 __all__ = ["RulesBook", "SeatBook", "rows_of", "same_values"]
+
+_seat = maker(Seat)
 
 
 def rows_of(tree: Any) -> Callable[[int], Any]:
@@ -37,6 +40,11 @@ class SeatBook:
         """Of the groups of a population, which does not change in a run."""
         self._population = population
         self._seats: dict[int, Seat] = {}
+
+    def given(self, slot: int, uid: int) -> Seat:
+        """The seat as a mind gets it: what it writes to its attributes, nobody reads later."""
+        seat = self.seat(slot, uid)
+        return _seat(slot, seat.group, seat.role, uid, seat.name, dict(seat.attributes))
 
     def seat(self, slot: int, uid: int) -> Seat:
         """The seat of whoever holds a slot now."""

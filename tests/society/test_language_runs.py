@@ -61,6 +61,29 @@ class Caller(ArrayPolicy):
         return Decision(jnp.zeros(step.size, jnp.int8), step + 1, {"signs": said})
 '''
 
+COUNTER = '''
+import dataclasses
+from worlds.policy import TextPolicy
+from worlds.types import Reply
+
+@dataclasses.dataclass(frozen=True)
+class Counter(TextPolicy):
+    """Counts its turns where it should not: in the attributes that it is told."""
+
+    async def birth(self, ask, birth):
+        birth.seat.attributes["seen"] = 10
+        return {}
+
+    async def act(self, ask, mind, turn):
+        known = turn.seat.attributes
+        known["seen"] = known.get("seen", 0) + 1
+        told = {"seen": known["seen"], "age": known.pop("age")}
+        return Reply(turn.parse(turn.options[0]), events={"told": told}), mind
+
+    def legacy(self, mind):
+        return ""
+'''
+
 
 def run(tmp_path: Path, text: str, *sets: str) -> dict[str, Any]:
     path = tmp_path / "here.yaml"
@@ -103,6 +126,20 @@ def test_a_mind_with_every_part_replays_offline_and_its_predictions_are_scored(
     told = whole["llm"]["predictions"]
     assert told["scored"] == len(scores)
     assert told["mean_score"] == pytest.approx(sum(scores) / len(scores))
+
+
+def test_what_a_mind_writes_into_its_attributes_is_gone_in_its_next_turn(tmp_path: Path) -> None:
+    (tmp_path / "counters.py").write_text(COUNTER)
+    summary = run(
+        tmp_path,
+        """
+world: {use: matrix_game, game: prisoners_dilemma, rounds: 3, pairs: random}
+groups:
+  people: {count: 2, policy: {use: "counters:Counter"}, attributes: {age: 41}}
+backend: mock
+""",
+    )
+    assert events(summary, "told") == [{"seen": 1, "age": 41}] * 6
 
 
 def test_words_said_while_a_reader_was_not_asked_reach_it_in_order(tmp_path: Path) -> None:
