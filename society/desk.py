@@ -42,17 +42,7 @@ from society.desk_rows import (
     stopping_error,
     stored_call,
 )
-from society.desk_seats import (
-    Call,
-    Mind,
-    One,
-    Search,
-    Seat,
-    Taken,
-    Wait,
-    current_seat,
-    new_taken,
-)
+from society.desk_seats import Call, Mind, One, Search, Seat, Taken, Wait, current_seat, new_taken
 from society.journal_rows import CallKey, Divergence, StoredCall
 
 __all__ = ["Asker", "Desk", "StoppedError"]
@@ -278,19 +268,28 @@ class Desk:
             signatures = [signed(request) for request in asked]
             known = [self._journal.call(one.key) for one in taken]
         except Exception as error:
-            self._refuse(taken, error)
+            self._refuse(sorted(taken, key=self._is_sound), error)
             return
         for index, (one, request, row) in enumerate(zip(taken, asked, known, strict=True)):
             text, hashed = signatures[index]
-            if row is None and not self._offline:
-                self._submit(one, request, text, hashed)
-                continue
             try:
+                if row is None and not self._offline:
+                    self._submit(one, request, text, hashed)
+                    continue
                 answer = self._stored(row, one.key, hashed)
             except Exception as error:
                 self._refuse(taken[index:], error)
                 return
             one.wait.put(one.number, answer)
+
+    def _is_sound(self, one: Taken) -> bool:
+        """False for a question that cannot be taken in."""
+        try:
+            signed(seeded(one.request, self._seed(one.key)))
+            self._journal.call(one.key)
+        except Exception:
+            return False
+        return True
 
     def _refuse(self, taken: list[Taken], error: Exception) -> None:
         """Stop because of the first of these questions."""
@@ -311,8 +310,8 @@ class Desk:
         """The same wait, with the seat given up until its answers have come."""
         if name and self._abilities(name)[1]:
             self._take_in()
-            if not wait.left:
-                return wait
+        if not wait.left:  # nothing was asked, or all is known
+            return wait
         if wait.seat is not None:
             wait.seat.release()
         if self.driven is None:

@@ -21,7 +21,7 @@ from llm_agents.backends.base import (
 )
 from llm_agents.backends.mock import Mock
 from llm_agents.backends.wrappers import Budget
-from society.desk import Desk
+from society.desk import Desk, StoppedError
 from society.desk_rows import request_seed, response_text
 from society.journal import Journal
 from society.journal_rows import CallKey, Divergence
@@ -176,6 +176,25 @@ def test_many_is_one_batch_with_answers_in_order():
     answers = run(main())
     assert backend.batches == [5]
     assert [answer.text.split("#")[0] for answer in answers] == list("01234")
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_whoever_asks_nothing_at_all_keeps_its_seat(streams, together):
+    backend = Echo()
+    table = Desk({"it": backend, "other": Echo(streams=streams)}, MemoryJournal())
+
+    async def mind(uid):
+        assert await table.asker(place(), uid, "other").many([]) == []
+        held.append(table.held_seats)
+        return await chatter(table.asker(place(), uid, "it"), 1, uid)
+
+    async def main():
+        async with table.seat():
+            await getattr(table, together)([mind(uid) for uid in range(3)])
+
+    held = []
+    run(main())
+    assert held == [3, 2, 1] and backend.batches == [3]
 
 
 def test_a_streaming_backend_gets_each_request_at_once():
@@ -374,6 +393,36 @@ def test_another_request_under_a_stored_key_sends_nobodys_question(together):
     with pytest.raises(Divergence, match=r"agent 2.*request_hash"):
         run(main(desk(backend, journal)))
     assert backend.asked == []
+
+
+@pytest.mark.parametrize("after", [0, 1])
+@pytest.mark.parametrize("changes", [{"context": {1: 0, "a": 0}}, {"schema": {"type": {1}}}])
+def test_a_question_that_cannot_be_taken_in_fails_in_the_mind_that_asks_it(
+    changes, after, together
+):
+    class Reader(Echo):
+        reads_context = True
+
+    table, failed = desk(Reader()), {}
+
+    async def mind(uid):
+        asker = table.asker(place(), uid, "it")
+        await chatter(asker, after, uid)
+        try:
+            await asker(ask("x", **(changes if uid == 2 else {})))
+        except Exception as error:
+            failed[uid] = type(error)
+            raise
+
+    async def main():
+        async with table.seat():
+            minds = getattr(table, together)([mind(uid) for uid in range(4)])
+            return await asyncio.wait_for(minds, 5)
+
+    with pytest.raises(TypeError):
+        run(main())
+    assert failed == {2: TypeError, **dict.fromkeys((0, 1, 3), StoppedError)}
+    assert table.held_seats == 0
 
 
 def test_whose_first_answer_is_known_asks_next_together_with_those_who_ask_first(together):
