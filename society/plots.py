@@ -25,6 +25,7 @@ __all__ = [
     "whole",
 ]
 
+_LONGEST = 24  # characters of a label beside a figure; longer ones are cut
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#8c6d1f")
 _DARK = ("#4fa8e0", "#f08a45", "#2fc79d", "#e39fc5", "#f2b93b", "#8fd0f5", "#a8a8a8", "#c9a94f")
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
@@ -94,10 +95,9 @@ def courses(
     values = [v for line in lines for part in line[2:] if part is not None for v in part]
     values += [value for _, value in theory]
     labelled = len(lines) > 1
-    frame = Frame(
-        width, height, (52, 92 if labelled else 16, 30, 40), [x for line in lines for x in line.x],
-        values,
-    )  # fmt: skip
+    room = _room([line.name for line in lines]) if labelled else 16
+    steps = [x for line in lines for x in line.x]
+    frame = Frame(width, height, (52, room, 30, 40), steps, values)
     parts = [*frame.axes(x_label)]
     for index, line in enumerate(lines):
         colour = index % len(PALETTE)
@@ -113,8 +113,8 @@ def courses(
     if labelled:
         ends = _apart([(frame.y(line.mean[-1]), i) for i, line in enumerate(lines)], 14)
         for place, index in ends:
-            name = cut(lines[index].name, 15)
-            x = width - 86
+            name = cut(lines[index].name, _LONGEST)
+            x = width - room + 6
             parts.append(
                 f'<text x="{x}" y="{place + 4:.1f}" class="f{index % len(PALETTE)}">{name}</text>'
             )
@@ -136,7 +136,8 @@ def shares(
     height: int = 240,
 ) -> str:
     """Draw how shares change, stacked; ``table`` holds a row of shares for every x."""
-    frame = Frame(width, height, (52, 120, 30, 40), x, [0.0, 1.0], tight=True)
+    room = _room(names, 5)
+    frame = Frame(width, height, (52, room, 30, 40), x, [0.0, 1.0], tight=True)
     parts = [*frame.axes(x_label)]
     below = [0.0] * len(x)
     middles = []
@@ -151,8 +152,8 @@ def shares(
             middles.append((frame.y((above[-1] + below[-1]) / 2), index))
         below = above
     for place, index in _apart(middles, 14):
-        label = f"{cut(names[index], 13)} {table[-1][index]:.0%}"
-        x_end = width - 114
+        label = f"{cut(names[index], _LONGEST)} {table[-1][index]:.0%}"
+        x_end = width - room + 6
         parts.append(
             f'<text x="{x_end}" y="{place + 4:.1f}" class="f{index % len(PALETTE)}">{label}</text>'
         )
@@ -400,6 +401,12 @@ def _apart(places: Sequence[tuple[float, int]], least: float) -> list[tuple[floa
         found.append((max(place, found[-1][0] + least) if found else place, index))
     over = found[-1][0] - max(p for p, _ in ordered) if found else 0
     return [(place - over / 2, index) for place, index in found]
+
+
+def _room(names: Sequence[str], more: int = 0) -> int:
+    """Pixels beside a figure for labels of these names and ``more`` characters."""
+    longest = max((min(len(name), _LONGEST) for name in names), default=0)
+    return max(70, round(12 + 6.4 * (longest + more)))
 
 
 def cut(text: str, most: int) -> str:
