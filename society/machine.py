@@ -6,7 +6,9 @@ birth a strict run calls the program of one replicate for each: a loop around it
 weights in and out, and round differently.
 """
 
+import contextlib
 import functools
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -48,6 +50,7 @@ class Machine:
         """Wrap the engine's functions for jit; ``simulation`` is only read."""
         self.simulation = simulation
         self.parts = simulation.parts
+        self._ahead: threading.Thread | None = None
         engine = simulation.engine
         fast, births = simulation.scenario.repro == "fast", bool(simulation.world.births)
         self._apart = births and not fast
@@ -91,12 +94,11 @@ class Machine:
         """The carries of replicates before their first tick, stacked [R, ...]."""
         seeds = [self.simulation.seeds[index] for index in replicates]
         graphs = [self.simulation.graphs[index] for index in replicates]
-        world = self.simulation.world
         if not self._apart or len(seeds) == 1:
-            return self._start(self.parts, world, stack(graphs), roots(seeds))
+            return self._started(stack(graphs), roots(seeds))
 
         def one(index: int) -> Carry:
-            return self._start(self.parts, world, stack([graphs[index]]), roots([seeds[index]]))
+            return self._started(stack([graphs[index]]), roots([seeds[index]]))
 
         carries = jax.tree.map(
             lambda leaf: jnp.asarray(np.zeros(leaf.shape, leaf.dtype)), self.template(len(seeds))
@@ -105,8 +107,27 @@ class Machine:
             carries = self._put(carries, one(index), jnp.int32(index))
         return carries
 
+    def _started(self, graphs: Any, keys: Any) -> Carry:
+        arguments = (self.parts, self.simulation.world, graphs, keys)
+        if self._ahead is None and self.simulation.world.births:
+            carries = self._start.trace(*arguments).out_info
+            self._ahead = threading.Thread(target=self._look_ahead, args=(carries,))
+            self._ahead.start()
+        return self._start(*arguments)
+
+    def _look_ahead(self, carries: Any) -> None:
+        """Trace ``advance`` while XLA compiles ``start``: Python takes a second for a planet."""
+        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), carries)
+        with contextlib.suppress(Exception):  # raised again by ``advance``, for its caller
+            self._advance.trace(self.parts, shapes, jnp.int32(1)).lower()
+
+    def _wait(self) -> None:
+        if self._ahead is not None:
+            self._ahead.join()
+
     def advance(self, carries: Carry, ticks: int) -> tuple[Carry, Chunk]:
         """Run every replicate for ``ticks`` ticks; the carries given are consumed."""
+        self._wait()
         number = carries.step.shape[0]
         if not self._apart or number == 1:
             return self._advance(self.parts, carries, jnp.int32(ticks))
@@ -159,6 +180,7 @@ class Machine:
     @functools.cached_property
     def metric_names(self) -> tuple[str, ...]:
         """Columns of a chunk's ticks."""
+        self._wait()
         return self.simulation.engine.metric_names(self.parts, self._shape)
 
     @functools.cached_property

@@ -101,7 +101,7 @@ class _Evolved(ArrayPolicy):
     def init(self, key: Array, seats: Seats) -> Mind:
         """Random weights, mutation scale 1."""
         form = _form_of(seats, structured=isinstance(self, EvolvedAttention))
-        own, shared = make_genome(key, seats.num, self.layers(form), self.rank)
+        own, shared = make_genome(named(key, "first"), seats.num, self.layers(form), self.rank)
         log_sd = jnp.zeros(seats.num, jnp.float32)
         return Mind(Genomes(own, shared, log_sd, form=form), self.blank(seats.num))
 
