@@ -293,9 +293,8 @@ class EvolvedAttention(_Evolved):
             return x.reshape(num, x.shape[1], self.heads, width // self.heads)
 
         fit = jnp.einsum("nqhd,nkhd->nhqk", split(query), split(key))
-        scale = np.float32(1 / np.sqrt(width // self.heads))
-        weight = _flat(lambda x: jnp.exp(jnp.clip(x * scale, -30.0, 30.0)), fit)
-        weight = weight * there[:, None, None, :]
+        fit = fit / np.float32(np.sqrt(width // self.heads))
+        weight = jnp.exp(jnp.clip(fit, -30.0, 30.0)) * there[:, None, None, :]
         total = jnp.maximum(weight.sum(-1, keepdims=True), 1e-9)
         found = jnp.einsum("nhqk,nkhd->nqhd", weight / total, split(value))
         return found.reshape(num, query.shape[1], width)
