@@ -41,16 +41,15 @@ class Form:
         self._lists = [name for name in names if name in holes.lists]
         others = [name for name in names if name not in holes.texts | holes.lists]
         self._count, self._render = len(names), render
-        self._pick_texts, self._pick_lists = _picker(self._texts), _picker(self._lists)
-        self._pick_others = _picker(others)
+        self._read = _reader(self._texts, others, self._lists)
         self._kinds: dict[tuple, tuple[str, Callable[[Any], tuple]]] = {}
 
     def fill(self, values: Mapping[str, Any]) -> str:
         """The text that the template gives with these values, space around it stripped."""
         if len(values) != self._count:
             return self._render(**values)
-        shown, lists, lengths = self._pick_texts(values), self._pick_lists(values), ()
-        key = (*[value and True for value in shown], *self._pick_others(values))
+        shown, key, lists = self._read(values)
+        lengths = ()
         if any(lists):
             items = [item for one in lists for item in one]
             if not all(items):
@@ -87,6 +86,20 @@ def _picker(places: Sequence[Any]) -> Callable[[Any], tuple]:
     if len(places) > 1:
         return operator.itemgetter(*places)
     return lambda held: tuple([held[place] for place in places])
+
+
+def _reader(
+    texts: Sequence[str], others: Sequence[str], lists: Sequence[str]
+) -> Callable[[Any], tuple[tuple, tuple, tuple]]:
+    """A function that picks texts, what makes a kind (which are empty, and the others), and lists.
+
+    Written out, it takes half the time of going through the names.
+    """
+    shown = "".join([f"v[{name!r}], " for name in texts])
+    empty = "".join([f"v[{name!r}] and True, " for name in texts])
+    rest = "".join([f"v[{name!r}], " for name in others])
+    listed = "".join([f"v[{name!r}], " for name in lists])
+    return eval(f"lambda v: (({shown}), ({empty}{rest}), ({listed}))")
 
 
 def holes_of(template: nodes.Template) -> Holes:

@@ -41,7 +41,7 @@ class View:
 
     def messages(self, ask: str, prediction: str = "") -> tuple[ChatMessage, ...]:
         """The conversation that ends with a question."""
-        mind, found, plan = self.mind, self.found, self.mind.get("plan")
+        mind, found, turn, plan = self.mind, self.found, self.turn, self.mind.get("plan")
         prompts = self.questions.prompts
         entries: Sequence[str] = ()
         if found.history:
@@ -61,26 +61,24 @@ class View:
             "left_out": found.left_out,
             "inbox": self.inbox,
             "unread": self.unread,
-            "text": defuse(self.turn.text),
+            "text": defuse(turn.text),
             "prediction": prediction,
             "ask": _defused(ask),
         }
         user = prompts.fill("turn", values)
-        return self.questions.messages(mind, _defused(self.turn.rules), user)
+        return self.questions.messages(mind, _defused(turn.rules), user)
 
     def context(self, part: str, **more: Any) -> dict[str, Any]:
         """The same for scripted backends."""
         turn = self.turn
-        return {
-            "part": part,
-            "name": turn.seat.name,
-            "strategy": self.mind["strategy"],
-            "options": turn.options,
-            "question": turn.question,
-            "hint": turn.answer_hint,
-            "text": turn.text,
-            **more,
-        }
+        more["part"] = part
+        more["name"] = turn.seat.name
+        more["strategy"] = self.mind["strategy"]
+        more["options"] = turn.options
+        more["question"] = turn.question
+        more["hint"] = turn.answer_hint
+        more["text"] = turn.text
+        return more
 
 
 def _inbox(questions: Questions, turn: Turn) -> tuple[str, int]:
