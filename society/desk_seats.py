@@ -130,24 +130,8 @@ class One(Wait):
 
     __slots__ = ()
 
-    def put(self, number: int, answer: Any) -> None:
-        """Take the answer."""
-        self.answers[0] = answer
-        self.left = 0
-        if self.seat is not None:
-            self.seat.take()
-        if self._future is not None and not self._future.done():
-            self._future.set_result(None)
-
     def __await__(self) -> Generator[Any, None, Any]:
-        if self.left:  # as of ``Wait``, which would be a second frame to go through
-            if self.seat.__class__ is Mind:
-                yield self
-            else:
-                yield from self.all_come().__await__()
-        if self.failures:
-            raise self.failures[0]
-        return self.answers[0]
+        return (yield from Wait.__await__(self))[0]
 
 
 class Mind:

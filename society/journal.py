@@ -118,9 +118,6 @@ class Journal:
         Raises:
           JournalError: The row is damaged.
         """
-        held = self._asked.get(key[0])
-        if held is not None and held[0] == key[1] and key not in held[1]:
-            return None  # mostly
         try:
             with self._lock:
                 held = self._asked.get(key[0])
