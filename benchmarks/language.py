@@ -94,6 +94,11 @@ class Society:
             for uid in range(agents)
         ]
 
+    @property
+    def asked(self):
+        """Requests that reached the model so far."""
+        return self.backend.asked
+
     def name(self, uid):
         """What an agent is called."""
         return "somebody" if self.alike else f"Agent {uid}"
@@ -138,10 +143,9 @@ class Bare:
         "You are {{ name }}.\n\n{{ rules }}\n\n{{ text }}\n\n{{ question }}\n{{ hint }}"
     )
     number = re.compile(r"Answer:\s*(\d+)")
-    asked = 0
 
     def __init__(self, agents, folder):
-        self.agents, self.step = agents, 0
+        self.agents, self.step, self.asked = agents, 0, 0
         self.database = sqlite3.connect(folder / "bare.sqlite", isolation_level=None)
         for setting in ("journal_mode=WAL", "synchronous=FULL"):
             self.database.execute(f"PRAGMA {setting}")
@@ -170,7 +174,7 @@ class Bare:
         self.database.execute("COMMIT")
         actions = [int(self.number.search(row[-1])[1]) for row in rows]
         assert actions == [4] * self.agents
-        Bare.asked += self.agents
+        self.asked += self.agents
         return time.perf_counter() - begun, time.process_time() - busy
 
 
@@ -199,6 +203,11 @@ class Peer:
             params = {"name": f"Agent {number}", "goal": "", "custom_instructions": RULES}
             bank = memory.AssociativeMemoryBank(sentence_embedder=embed)
             self.entities.append(minimal.Entity(params=params).build(Model(), bank))
+
+    @property
+    def asked(self):
+        """Requests that reached the model so far."""
+        return self.model.asked
 
     def turn(self):
         """Everybody observes and acts once; returns the seconds it took, as above."""
@@ -269,9 +278,7 @@ def steps_table(agents, peers, rounds, modules):
                 if round_:
                     taken[name].append([1e6 * seconds / count for seconds in spent])
         for name, (contestant, count) in contestants.items():
-            asked = {Society: "backend", Peer: "model"}.get(type(contestant))
-            asked = (getattr(contestant, asked) if asked else contestant).asked
-            each = asked / (count * (rounds + 1))
+            each = contestant.asked / (count * (rounds + 1))
             assert not isinstance(contestant, Society) or each == 1, f"{name} asked {each} times"
             wall, busy = zip(*taken[name], strict=True)
             print(
