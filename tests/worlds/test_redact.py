@@ -3,6 +3,8 @@
 import doctest
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import worlds.redact
 from worlds.redact import HIDDEN, redact, redact_tree, redact_url, register_secret
@@ -32,6 +34,21 @@ def test_every_known_form_of_a_credential_is_hidden(text):
     for secret in ("0123456789", "abcdef0123456789", "dXNlcjpwYXNz", "c2lnbmF0dXJl"):
         assert secret not in hidden
     assert redact(hidden) == hidden, "doing it twice changes nothing more"
+
+
+PIECES = [
+    *FORMS,
+    *("Bearer", "bearer ", "api", "key", "API_KEY", "x-my-token", "cookie", "\u017fk-", "\u212aey"),
+    *(": ", "=", "-", "_", " ", "sk", "hf", "akia", "AIza", "eyJ", "0123456789" * 2, ".", "\u0131"),
+    *("PROXY-AUTHORIZATION", "r8", "github_pat", "tok\u0130", "://", "\u017fet-cookie"),
+]
+
+
+@given(st.lists(st.sampled_from(PIECES)).map("".join))
+def test_the_look_for_signs_passes_no_credential_over(text):
+    shorter = worlds.redact._URL.sub(lambda match: redact_url(match[0]), text)
+    shorter = worlds.redact._HEADER.sub(worlds.redact._HIDDEN_VALUE, shorter)
+    assert redact(text) == worlds.redact._FORMS.sub(HIDDEN, shorter)
 
 
 @pytest.mark.parametrize(
