@@ -7,6 +7,7 @@ as are allowed. Secrets appear in no error and no ``repr``.
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import math
 import os
 import time
@@ -354,13 +355,7 @@ class OpenAIHTTP(Backend):
             body, response = await self._attempt(request, way, lead)
             return response
 
-        rule = RetryRule(
-            attempts=self.retries + 1,
-            first_s=self.first_wait_s,
-            cap_s=self.longest_wait_s,
-            max_retry_after_s=self.longest_retry_after_s,
-        )
-        response = await with_retries(once, request, rule)
+        response = await with_retries(once, request, self._rule)
         return body, response
 
     async def _attempt(
@@ -415,6 +410,15 @@ class OpenAIHTTP(Backend):
             now = dataclasses.replace(response.error, retry_after_s=0.0)
             response = dataclasses.replace(response, error=now)
         return found, response
+
+    @functools.cached_property
+    def _rule(self) -> RetryRule:
+        return RetryRule(
+            attempts=self.retries + 1,
+            first_s=self.first_wait_s,
+            cap_s=self.longest_wait_s,
+            max_retry_after_s=self.longest_retry_after_s,
+        )
 
     # ---- the server ---------------------------------------------------------------------
 

@@ -76,6 +76,8 @@ async def with_retries(
     attempts, faults, usage = 0, (), Usage()
     while True:
         response = await ask()
+        if response.error is None and not faults:
+            return response
         attempts += response.attempts
         faults += response.faults
         usage += response.usage
