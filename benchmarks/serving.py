@@ -5,11 +5,11 @@
 The same requests go to the same server by the backend `openai_http` (payload, load balancing,
 retries, checks) and by two bare loops that only send bodies and read answers, one over the
 same plain connections, one around httpx; in turns of random order, so that all meet the same
-machine. A turn may be a third slower than the one before it whoever asks, so the share is the
-geometric mean over the turns, with its standard error; a hundred turns tell 0.97 from 1. The last
-column tells what a request costs the client's processor. Without a URL a vLLM server is started
-here (`.venv-vllm/bin/python`, see docs/how-to/vllm.md). Target: at least 95 % of a bare
-loop.
+machine. A turn may be a third slower than the one before it whoever asks, and now and then three
+times as slow, so the share is the geometric mean over the turns, without the tenth at either end,
+and its standard error: a hundred turns tell 0.97 from 1. The last column tells what a request costs
+the client's processor. Without a URL a vLLM server is started here (`.venv-vllm/bin/python`, see
+docs/how-to/vllm.md). Target: at least 95 % of a bare loop.
 """
 
 import argparse
@@ -167,11 +167,18 @@ def measure(told, url, way):
 
 
 def mean_ratio(ratios):
-    """The geometric mean, plus or minus its standard error: one turn says little."""
-    logs = [math.log(ratio) for ratio in ratios]
-    mean = math.exp(statistics.fmean(logs))
-    spread = statistics.stdev(logs) if len(logs) > 1 else math.nan
-    return f"{mean:.3f} ± {mean * spread / math.sqrt(len(logs)):.3f}"
+    """The geometric mean without the tenth at either end, and its standard error.
+
+    Source: Tukey and McLaughlin (1963), "Less vulnerable confidence and significance procedures
+    for location based on a single sample", Sankhya A 25(3).
+    """
+    logs = sorted(math.log(ratio) for ratio in ratios)
+    cut = len(logs) // 10
+    kept = logs[cut : len(logs) - cut]
+    pulled_in = [kept[0]] * cut + kept + [kept[-1]] * cut
+    mean = math.exp(statistics.fmean(kept))
+    spread = statistics.stdev(pulled_in) if len(logs) > 1 else math.nan
+    return f"{mean:.3f} ± {mean * spread * math.sqrt(len(logs)) / len(kept):.3f}"
 
 
 def main():
