@@ -60,6 +60,11 @@ class Memory(abc.ABC):  # noqa: B024 - every part has a default
 
     keeps: ClassVar[bool] = True
 
+    def __init_subclass__(cls, **rest: Any) -> None:
+        """Ask a kind derived from one that keeps nothing, unless it says the same itself."""
+        super().__init_subclass__(**rest)
+        cls.keeps = cls.__dict__.get("keeps", True)
+
     def streams(self, num_minds: int) -> Streams | None:
         """Room for the texts of a group's memories, or None where minds hold everything."""
         return None

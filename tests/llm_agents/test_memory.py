@@ -9,6 +9,7 @@ import pytest
 
 from llm_agents import memory_search
 from llm_agents.embeddings import Embedding, Hashing, SentenceTransformers
+from llm_agents.memory import Memory, NoMemory, Window
 from llm_agents.memory_search import Entry, Recall, Remember, Streams, Weights, spread
 from society.tree_codec import decode, encode
 from worlds.registry import load
@@ -240,3 +241,14 @@ def test_a_sentence_model_embeds_by_name_and_is_asked_for_where_it_is_missing(mo
     _sentence_model.cache_clear()
     with pytest.raises(ModuleNotFoundError, match=r"pip install sentence-transformers.*hashing"):
         embedding.embed(["a"])
+
+
+def test_a_kind_made_from_one_that_keeps_nothing_is_asked_unless_it_says_so():
+    class Keeper(NoMemory):
+        pass
+
+    class Forgetful(NoMemory):
+        keeps = False
+
+    assert (Memory.keeps, NoMemory.keeps, Window.keeps) == (True, False, True)
+    assert (Keeper.keeps, Forgetful.keeps) == (True, False)
