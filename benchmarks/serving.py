@@ -95,7 +95,8 @@ async def bare(url, model, requests, concurrency, way):
 
 async def bare_httpx(url, model, requests, concurrency, way):
     """The same around httpx."""
-    limits = httpx.Limits(max_connections=concurrency)
+    # Servers close idle connections after five seconds: at that age httpx may still use one.
+    limits = httpx.Limits(max_connections=concurrency, keepalive_expiry=4.0)
     async with httpx.AsyncClient(timeout=120, limits=limits, trust_env=False) as client:
 
         async def post(body):
