@@ -1,12 +1,12 @@
 """The backend `local` with society-tiny: requests, decoded tokens and choices a second.
 
-    python benchmarks/local.py [--rows 64] [--prompt 150] [--new 40] [--shared 100] [--repeats 9]
+    python benchmarks/local.py [--rows 64] [--prompt 150] [--new 40] [--shared 100] [--repeats 15]
 
 Prompts are random words of the given number of tokens; answers are held to the given number of
 tokens (their end is not allowed), so nothing depends on what the model was taught. The last rows
 give all prompts their first ``shared`` tokens in common, which are then read once. Decoding is
-what the whole takes less what answers of one token take. Times are taken after a warm-up that
-compiles; medians, and the spread between the first and third quartile.
+what the whole takes less what answers of one token take in the same turn. Times are taken after a
+warm-up that compiles; medians, and the spread between the first and third quartile.
 
 Targets on two cores: 100 requests and 12,000 decoded tokens a second.
 """
@@ -16,6 +16,7 @@ import os
 import platform
 import statistics
 import time
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -32,7 +33,7 @@ def main() -> None:
     parser.add_argument("--prompt", type=int, default=150)
     parser.add_argument("--new", type=int, default=40)
     parser.add_argument("--shared", type=int, default=100)
-    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--repeats", type=int, default=15)
     options = parser.parse_args()
     engine = Engine(model_folder(options.model))
     engine.ends = np.array([-1], np.int32)
@@ -49,11 +50,14 @@ def main() -> None:
 
 
 def measure(engine: Engine, prompts: list[list[int]], options, note: str) -> None:
-    whole = timed(lambda: answers(engine, prompts, options.new), options.repeats)
-    first = timed(lambda: answers(engine, prompts, 1), options.repeats)
     trees = [TokenTree(Tokens(tuple(prompt), ((5,), (6,)))) for prompt in prompts]
-    chosen = timed(lambda: engine.score(trees), options.repeats)
-    decoding = [long - statistics.median(first) for long in whole]
+    whole, first, chosen = timed(
+        options.repeats,
+        lambda: answers(engine, prompts, options.new),
+        lambda: answers(engine, prompts, 1),
+        lambda: engine.score(trees),
+    )
+    decoding = [long - short for long, short in zip(whole, first, strict=True)]
     report("requests" + note, options.rows, whole)
     report("decoded tokens" + note, options.rows * (options.new - 1), decoding)
     report("prompt tokens" + note, options.rows * options.prompt, first)
@@ -69,13 +73,15 @@ def answers(engine: Engine, prompts: list[list[int]], new: int) -> None:
     assert all(len(one.tokens) == new for one in said)
 
 
-def timed(work, repeats: int) -> list[float]:
-    work()
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
+def timed(repeats: int, *works: Callable[[], object]) -> list[list[float]]:
+    """Seconds of each work, done in turns: the machine's speed changes within a second."""
+    times: list[list[float]] = [[] for _ in works]
+    for turn in range(-1, repeats):
+        for work, taken in zip(works, times, strict=True):
+            began = time.perf_counter()
+            work()
+            if turn >= 0:
+                taken.append(time.perf_counter() - began)
     return times
 
 
