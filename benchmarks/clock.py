@@ -18,12 +18,15 @@ class Timed(NamedTuple):
     spread: float
 
 
-def race(contestants, rounds):
+def turns(contestants, rounds):
     """Time several calls in turn, after one of each that is not counted.
 
     Args:
       contestants: name -> call without arguments; what it returns is waited for.
       rounds: how often each is timed.
+
+    Returns:
+      Name -> seconds of each round.
     """
     for call in contestants.values():
         jax.block_until_ready(call())
@@ -33,9 +36,14 @@ def race(contestants, rounds):
             begun = time.perf_counter()
             jax.block_until_ready(call())
             seconds[name].append(time.perf_counter() - begun)
+    return seconds
+
+
+def race(contestants, rounds):
+    """What ``turns`` took: ``Timed`` for each contestant."""
     return {
         name: Timed(statistics.median(taken), min(taken), max(taken) - min(taken))
-        for name, taken in seconds.items()
+        for name, taken in turns(contestants, rounds).items()
     }
 
 

@@ -15,11 +15,10 @@ import argparse
 import os
 import platform
 import statistics
-import time
-from collections.abc import Callable
 
 import jax
 import numpy as np
+from clock import turns
 
 from llm_agents.backends.local import model_folder
 from llm_agents.choice import Tokens, TokenTree
@@ -51,17 +50,17 @@ def main() -> None:
 
 def measure(engine: Engine, prompts: list[list[int]], options, note: str) -> None:
     trees = [TokenTree(Tokens(tuple(prompt), ((5,), (6,)))) for prompt in prompts]
-    whole, first, chosen = timed(
-        options.repeats,
-        lambda: answers(engine, prompts, options.new),
-        lambda: answers(engine, prompts, 1),
-        lambda: engine.score(trees),
-    )
-    decoding = [long - short for long, short in zip(whole, first, strict=True)]
-    report("requests" + note, options.rows, whole)
+    works = {
+        "whole": lambda: answers(engine, prompts, options.new),
+        "first": lambda: answers(engine, prompts, 1),
+        "chosen": lambda: engine.score(trees),
+    }
+    taken = turns(works, options.repeats)
+    decoding = [long - short for long, short in zip(taken["whole"], taken["first"], strict=True)]
+    report("requests" + note, options.rows, taken["whole"])
     report("decoded tokens" + note, options.rows * (options.new - 1), decoding)
-    report("prompt tokens" + note, options.rows * options.prompt, first)
-    report("choices between two options" + note, options.rows, chosen)
+    report("prompt tokens" + note, options.rows * options.prompt, taken["first"])
+    report("choices between two options" + note, options.rows, taken["chosen"])
 
 
 def answers(engine: Engine, prompts: list[list[int]], new: int) -> None:
@@ -71,18 +70,6 @@ def answers(engine: Engine, prompts: list[list[int]], new: int) -> None:
     ]
     said = engine.generate(tasks)
     assert all(len(one.tokens) == new for one in said)
-
-
-def timed(repeats: int, *works: Callable[[], object]) -> list[list[float]]:
-    """Seconds of each work, done in turns: the machine's speed changes within a second."""
-    times: list[list[float]] = [[] for _ in works]
-    for turn in range(-1, repeats):
-        for work, taken in zip(works, times, strict=True):
-            began = time.perf_counter()
-            work()
-            if turn >= 0:
-                taken.append(time.perf_counter() - began)
-    return times
 
 
 def report(name: str, amount: int, times: list[float]) -> None:

@@ -29,7 +29,7 @@ import httpx
 from llm_agents.backends.base import ChatMessage, Request
 from llm_agents.backends.openai_http import OpenAIHTTP
 from llm_agents.backends.openai_wire import payload
-from llm_agents.backends.plain_http import PlainClient
+from llm_agents.backends.plain_http import KEPT_S, PlainClient
 from llm_agents.backends.serving import ModelServer
 from llm_agents.backends.vllm_guards import MissingModelError
 
@@ -95,8 +95,8 @@ async def bare(url, model, requests, concurrency, way):
 
 async def bare_httpx(url, model, requests, concurrency, way):
     """The same around httpx."""
-    # Servers close idle connections after five seconds: at that age httpx may still use one.
-    limits = httpx.Limits(max_connections=concurrency, keepalive_expiry=4.0)
+    # By itself httpx keeps them for five seconds, and may use one as the server closes it.
+    limits = httpx.Limits(max_connections=concurrency, keepalive_expiry=KEPT_S)
     async with httpx.AsyncClient(timeout=120, limits=limits, trust_env=False) as client:
 
         async def post(body):
