@@ -10,6 +10,7 @@ import numpy as np
 
 from llm_agents.backends.base import Response
 from llm_agents.parsing import answer_part, labelled, without_message
+from llm_agents.prompting import Prompts
 from llm_agents.safety import one_line
 from llm_agents.talking import inline_channel, inline_drafts, names_of
 from llm_agents.view import View
@@ -63,15 +64,13 @@ async def decide(
     names = names_of(turn, channel) if channel else ()
     schema = _object_of(turn.schema) if in_json and turn.schema is not None else None
     hint = turn.answer_hint if schema is None else _json_hint(schema["properties"]["answer"])
-    again, options = questions.prompts.render_again, turn.options
+    prompts, options = questions.prompts, turn.options
     if thinks:
-        task = again(
-            reasoning, question=turn.question, options=options or (), hint=hint,
-            talk=(channel,) if channel else (), names=names, public=channel not in turn.addressed,
-        )  # fmt: skip
+        public = channel not in turn.addressed
+        task = _task(prompts, reasoning, turn.question, options, hint, channel, names, public)
         options = None
     else:
-        task = again("direct", question=turn.question, options=options or (), hint=hint)
+        task = _task(prompts, "direct", turn.question, options, hint)
     messages = view.messages(task, prediction)
     form = JSON_ANSWER if schema is not None else ANSWER_LINE if thinks else ""
     context = view.context("act", form=form, talk=channel, reasoning=reasoning, names=names)
@@ -95,6 +94,24 @@ async def decide(
         notes["problem"], notes["reply"] = read.problem, one_line(read.response.text, 200)
     notes["reasks"] = questions.max_reasks
     return Decided(Reply(turn.fallback, fallback=True, notes=notes))
+
+
+@functools.lru_cache(maxsize=1 << 12)  # a group is asked the same
+def _task(
+    prompts: Prompts,
+    template: str,
+    question: str,
+    options: tuple[str, ...] | None,
+    hint: str,
+    channel: str | None = None,
+    names: tuple[str, ...] = (),
+    public: bool = True,
+) -> str:
+    """What is asked, and in which form."""
+    values: dict[str, Any] = {"question": question, "options": options or (), "hint": hint}
+    if channel is not None:
+        values |= {"talk": (channel,) if channel else (), "names": names, "public": public}
+    return prompts.render(template, **values)
 
 
 def _agreed(read: Sequence[_Read], notes: dict[str, Any]) -> _Read:

@@ -11,13 +11,15 @@ import dataclasses
 import operator
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from jinja2 import nodes
 
 __all__ = ["Form", "Holes", "holes_of"]
 
+# What a template says, and what picks the values shown in the order of their places.
+Kind = tuple[str, Callable[[Any], tuple]]
 _MOST_KINDS = 512
 _OPAQUE = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, nodes.Block)
 _SIGN = f"\x00{secrets.token_hex(8)}"  # no text can hold it by design
@@ -35,35 +37,40 @@ class Holes:
 class Form:
     """A template whose holes are filled in; other values make another kind of it."""
 
+    fill: Callable[..., str]
+    """The text that the template gives with values in the order of the names, stripped."""
+
     def __init__(self, holes: Holes, names: Sequence[str], render: Callable[..., str]) -> None:
         """Take the names of all values, and how the template is rendered with them."""
         self._texts = [name for name in names if name in holes.texts]
         self._lists = [name for name in names if name in holes.lists]
-        others = [name for name in names if name not in holes.texts | holes.lists]
-        self._count, self._render = len(names), render
-        self._read = _reader(self._texts, others, self._lists)
-        self._kinds: dict[tuple, tuple[str, Callable[[Any], tuple]]] = {}
+        self._names, self._render = tuple(names), render
+        self._kinds: dict[tuple, Kind] = {}
+        self.fill = _filling(names, holes)(self._kinds, self._fill_new, self._fill_lists)
 
-    def fill(self, values: Mapping[str, Any]) -> str:
-        """The text that the template gives with these values, space around it stripped."""
-        if len(values) != self._count:
-            return self._render(**values)
-        shown, key, lists = self._read(values)
-        lengths = ()
-        if any(lists):
-            items = [item for one in lists for item in one]
-            if not all(items):
-                return self._render(**values)
-            shown, lengths = [*shown, *items], tuple(map(len, lists))
+    def _fill_lists(
+        self, values: tuple, shown: tuple, key: tuple, lists: Sequence[Sequence[str]]
+    ) -> str:
+        """Fill in where there are lists, whose lengths belong to the kind."""
+        items = [item for one in lists for item in one]
+        named = dict(zip(self._names, values, strict=True))
+        if not all(items):
+            return self._render(**named)
+        key, shown = (*key, *map(len, lists)), (*shown, *items)
         try:
-            said, pick = self._kinds[key, lengths]
-        except KeyError:
-            said, pick = self._kinds[key, lengths] = self._made(values)
+            kind = self._kinds.get(key)
         except TypeError:  # one of the others cannot be hashed
-            return self._render(**values)
+            return self._render(**named)
+        if kind is None:
+            kind = self._kinds[key] = self._made(named)
+        said, pick = kind
         return (said % pick(shown)).strip()
 
-    def _made(self, values: Mapping[str, Any]) -> tuple[str, Callable[[Any], tuple]]:
+    def _fill_new(self, values: tuple, shown: tuple, key: tuple) -> str:
+        """Fill in where no kind was found, without lists."""
+        return self._fill_lists(values, shown, key, ())
+
+    def _made(self, values: Mapping[str, Any]) -> Kind:
         """What the template says, and what picks the values shown in the order of their places."""
         marked, count = dict(values), 0
         for name in self._texts:
@@ -88,18 +95,37 @@ def _picker(places: Sequence[Any]) -> Callable[[Any], tuple]:
     return lambda held: tuple([held[place] for place in places])
 
 
-def _reader(
-    texts: Sequence[str], others: Sequence[str], lists: Sequence[str]
-) -> Callable[[Any], tuple[tuple, tuple, tuple]]:
-    """A function that picks texts, what makes a kind (which are empty, and the others), and lists.
+def _filling(names: Sequence[str], holes: Holes) -> Callable[..., Callable[..., str]]:
+    """What makes ``Form.fill``, which picks texts and what makes a kind: which texts are empty.
 
     Written out, it takes half the time of going through the names.
     """
-    shown = "".join([f"v[{name!r}], " for name in texts])
-    empty = "".join([f"v[{name!r}] and True, " for name in texts])
-    rest = "".join([f"v[{name!r}], " for name in others])
-    listed = "".join([f"v[{name!r}], " for name in lists])
-    return eval(f"lambda v: (({shown}), ({empty}{rest}), ({listed}))")
+    held = {name: f"v{place}" for place, name in enumerate(names)}
+    texts = [held[name] for name in names if name in holes.texts]
+    lists = [held[name] for name in names if name in holes.lists]
+    others = [held[name] for name in names if name not in holes.texts | holes.lists]
+    every, shown = _tuple(held.values()), _tuple(texts)
+    key = _tuple([*(f"{text} and True" for text in texts), *others])
+    made: dict[str, Any] = {}
+    exec(
+        "def make(kinds, fill_new, fill_lists):\n"
+        f"    def fill({', '.join(held.values())}):\n"
+        f"        key = {key}\n"
+        f"        if {' or '.join(lists) or False}:\n"
+        f"            return fill_lists({every}, {shown}, key, {_tuple(lists)})\n"
+        "        try:\n"
+        "            said, pick = kinds[key]\n"
+        "        except (KeyError, TypeError):\n"
+        f"            return fill_new({every}, {shown}, key)\n"
+        f"        return (said % pick({shown})).strip()\n"
+        "    return fill\n",
+        made,
+    )
+    return made["make"]
+
+
+def _tuple(parts: Iterable[str]) -> str:
+    return f"({''.join([f'{part}, ' for part in parts])})"
 
 
 def holes_of(template: nodes.Template) -> Holes:

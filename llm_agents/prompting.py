@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,6 @@ class Prompts:
         # Rules, personas, questions and earlier turns repeat; rendering costs as much as the
         # rest of a turn.
         self.render_again = functools.lru_cache(maxsize=1 << 16)(self.render)
-        self._forms: dict[str, Form] = {}
 
     @classmethod
     def shipped(cls, replaced: Mapping[str, str] | None = None) -> "Prompts":
@@ -83,17 +82,13 @@ class Prompts:
         except (TypeError, OverflowError) as error:
             raise PromptError(f"prompt {template!r}: {error}") from error
 
-    def fill(self, template: str, values: Mapping[str, Any]) -> str:
-        """Like ``render``, faster where a template mostly shows what it is given.
+    def filler(self, template: str, names: tuple[str, ...]) -> Callable[..., str]:
+        """Make a function like ``render`` that takes the values of these names, in this order.
 
-        Always with values of the same names.
+        Faster where a template mostly shows what it is given.
         """
-        form = self._forms.get(template)
-        if form is None:
-            holes = holes_of(self._environment.parse(self._sources[template]))
-            render = functools.partial(self.render, template)
-            form = self._forms[template] = Form(holes, tuple(values), render)
-        return form.fill(values)
+        holes = holes_of(self._environment.parse(self._sources[template]))
+        return Form(holes, names, functools.partial(self.render, template)).fill
 
     def render_text(self, source: str, what: str, /, **values: Any) -> str:
         """Fill in a template that is given as text (a persona)."""

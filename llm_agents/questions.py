@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from llm_agents.backends.base import ChatMessage, Request, Response
@@ -15,6 +15,11 @@ from worlds.tree import doc_field
 __all__ = ["CHARS_PER_TOKEN", "ContextBudget", "Questions", "Sampling"]
 
 CHARS_PER_TOKEN = 4
+# What the template "turn" may use.
+TURN = (
+    "strategy", "plan", "intent", "beliefs", "memories", "forgotten", "history", "left_out",
+    "inbox", "unread", "text", "prediction", "ask",
+)  # fmt: skip
 _request, _message = maker(Request), maker(ChatMessage)
 
 
@@ -61,6 +66,11 @@ class Questions:
     sampling: Sampling
     budget: ContextBudget
     max_reasks: int
+
+    @functools.cached_property
+    def fill_turn(self) -> Callable[..., str]:
+        """Renders the template "turn" from the values of ``TURN``, in that order."""
+        return self.prompts.filler("turn", TURN)
 
     def messages(self, mind: Mapping[str, Any], rules: str, user: str) -> tuple[ChatMessage, ...]:
         """A conversation that begins: who one is and how the world works, then a text."""

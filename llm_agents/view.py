@@ -2,11 +2,11 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from llm_agents.backends.base import ChatMessage
-from llm_agents.memory import Recollection
+from llm_agents.memory import NOTHING, Recollection
 from llm_agents.prompting import shortened
 from llm_agents.questions import Questions
 from worlds.messages import render_messages
@@ -30,7 +30,7 @@ class View:
     @property
     def notes(self) -> dict[str, Any]:
         """What did not fit into the prompt."""
-        if not (self.found.left_out or self.found.forgotten or self.unread):
+        if self.found is NOTHING and not self.unread:
             return {}
         counts = {
             "turns_left_out": self.found.left_out,
@@ -42,43 +42,67 @@ class View:
     def messages(self, ask: str, prediction: str = "") -> tuple[ChatMessage, ...]:
         """The conversation that ends with a question."""
         mind, found, turn, plan = self.mind, self.found, self.turn, self.mind.get("plan")
-        prompts = self.questions.prompts
         entries: Sequence[str] = ()
         if found.history:
-            again = prompts.render_again
+            again = self.questions.prompts.render_again
             entries = [
                 again("entry", saw=one["saw"], heard=one["heard"], did=one["did"])
                 for one in found.history
             ]
-        values = {
-            "strategy": mind["strategy"],
-            "plan": tuple(plan.get("broad", ())) if plan else (),
-            "intent": next(iter(plan.get("steps", ())), "") if plan else "",
-            "beliefs": mind.get("bdi") or None,
-            "memories": found.memories,
-            "forgotten": found.forgotten,
-            "history": entries,
-            "left_out": found.left_out,
-            "inbox": self.inbox,
-            "unread": self.unread,
-            "text": defuse(turn.text),
-            "prediction": prediction,
-            "ask": _defused(ask),
-        }
-        user = prompts.fill("turn", values)
+        user = self.questions.fill_turn(
+            mind["strategy"],
+            tuple(plan.get("broad", ())) if plan else (),
+            next(iter(plan.get("steps", ())), "") if plan else "",
+            mind.get("bdi") or None,
+            found.memories,
+            found.forgotten,
+            entries,
+            found.left_out,
+            self.inbox,
+            self.unread,
+            defuse(turn.text),
+            prediction,
+            _defused(ask),
+        )
         return self.questions.messages(mind, _defused(turn.rules), user)
 
-    def context(self, part: str, **more: Any) -> dict[str, Any]:
+    def context(self, part: str, **more: Any) -> "Context":
         """The same for scripted backends."""
-        turn = self.turn
-        more["part"] = part
-        more["name"] = turn.seat.name
-        more["strategy"] = self.mind["strategy"]
-        more["options"] = turn.options
-        more["question"] = turn.question
-        more["hint"] = turn.answer_hint
-        more["text"] = turn.text
-        return more
+        return Context(part, self.mind["strategy"], self.turn, more)
+
+
+class Context(Mapping[str, Any]):
+    """What a scripted backend reads of a question; put together where one does."""
+
+    __slots__ = ("_held", "_more", "_part", "_strategy", "_turn")
+
+    def __init__(self, part: str, strategy: str, turn: Turn, more: dict[str, Any]) -> None:
+        self._part, self._strategy, self._turn, self._more = part, strategy, turn, more
+        self._held: dict[str, Any] | None = None
+
+    def __getitem__(self, name: str) -> Any:
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def _all(self) -> dict[str, Any]:
+        if self._held is None:
+            turn = self._turn
+            self._held = {
+                "part": self._part,
+                "name": turn.seat.name,
+                "strategy": self._strategy,
+                "options": turn.options,
+                "question": turn.question,
+                "hint": turn.answer_hint,
+                "text": turn.text,
+                **self._more,
+            }
+        return self._held
 
 
 def _inbox(questions: Questions, turn: Turn) -> tuple[str, int]:

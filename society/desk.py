@@ -35,15 +35,29 @@ from society.desk_rows import (
     JournalLike,
     StoppedError,
     anew,
+    by_streams,
     call_place,
+    known_answer,
     own_answer,
     request_seed,
     seeded,
     stopping_error,
     stored_call,
 )
-from society.desk_seats import Call, Mind, One, Search, Seat, Taken, Wait, current_seat, new_taken
-from society.journal_rows import CallKey, Divergence, StoredCall
+from society.desk_seats import (
+    Call,
+    Mind,
+    One,
+    Part,
+    Question,
+    Search,
+    Seat,
+    Wait,
+    current_seat,
+    new_call,
+    seated,
+)
+from society.journal_rows import CallKey
 
 __all__ = ["Asker", "Desk", "StoppedError"]
 
@@ -77,7 +91,7 @@ class Desk:
         self.driven: Mind | None = None
         self._next: list[Mind] = []
         self._pending: dict[str, list[list[Call]]] = {}
-        self._taken: list[Taken] = []
+        self._taken: list[Question] = []
         self._able: dict[str, tuple[bool, bool, bool]] = {}
         self._searches: list[Search] = []
         self._asked: dict[tuple[str, str], list[Call]] = {}
@@ -121,7 +135,7 @@ class Desk:
             return []
         caller = current_seat.get()
         together = Wait(caller, len(work))
-        tasks = [self._seated(one, together, number) for number, one in enumerate(work)]
+        tasks = [seated(self, one, together, number) for number, one in enumerate(work)]
         if caller is not None:
             caller.release()
         try:
@@ -162,7 +176,8 @@ class Desk:
         raise first or self._stopped or failures[0]
 
     def next_mind(self, mind: Mind) -> None:
-        """Let a mind go on soon, after those who were called before."""
+        """Let a mind that sits again go on soon, after those who were called before."""
+        self.held_seats += 1
         if not self._next:
             loop = asyncio.get_running_loop()
             loop.call_soon(self._go_on, context=contextvars.Context())
@@ -174,10 +189,19 @@ class Desk:
             minds, self._next = self._next, []
         try:
             for mind in minds:
+                if mind.gone:
+                    continue
                 self.driven = mind
-                error = mind.go_on()
-                if error is not None and not isinstance(error, asyncio.CancelledError):
-                    self.stop(error)
+                try:
+                    waited = mind.send(None)
+                    if waited.__class__ is not One and waited.__class__ is not Wait:
+                        self.stop(mind.stray(waited))
+                except StopIteration as ended:
+                    mind.end(ended.value)
+                except BaseException as error:
+                    mind.fail(error)
+                    if not isinstance(error, asyncio.CancelledError):
+                        self.stop(error)
         finally:
             self.driven = None
         self.close_batch()
@@ -190,10 +214,10 @@ class Desk:
         pending = [call for groups in self._pending.values() for group in groups for call in group]
         self._pending.clear()
         for call in pending:
-            call.wait.fail(call.number, self._refusal())
+            call.question.fail(self._refusal())
         taken, self._taken = self._taken, []
         for one in taken:
-            one.wait.fail(one.number, self._refusal())
+            one.fail(self._refusal())
         searches, self._searches = self._searches, []
         for search in searches:
             search.wait.fail(0, self._refusal())
@@ -225,10 +249,7 @@ class Desk:
     def _search(self) -> None:
         """Search everybody's memory, one matrix product for each group."""
         searches, self._searches = self._searches, []
-        groups: dict[int, list[Search]] = {}
-        for search in searches:
-            groups.setdefault(id(search.streams), []).append(search)
-        for group in groups.values():
+        for group in by_streams(searches):
             try:
                 found = group[0].streams.search([(one.agent, one.recall) for one in group])
             except Exception as error:
@@ -245,16 +266,23 @@ class Desk:
         if self._stopped is not None:
             raise self._refusal()
         wait = Wait(self.driven or current_seat.get(), len(keyed))
-        self._taken += [Taken(name, key, one, wait, i) for i, (key, one) in enumerate(keyed)]
+        self._taken += [Part(name, key, one, wait, i) for i, (key, one) in enumerate(keyed)]
         return self._released(wait, name)
 
-    def ask_one(self, name: str, key: CallKey, request: Request) -> Wait:
+    def ask_one(self, one: One) -> None:
         """Take one question, as ``ask_several`` takes several."""
         if self._stopped is not None:
             raise self._refusal()
-        wait = One(self.driven or current_seat.get(), 1)
-        self._taken.append(new_taken((name, key, request, wait, 0)))
-        return self._released(wait, name)
+        one.seat = seat = self.driven or current_seat.get()
+        self._taken.append(one)
+        if self._abilities(one.backend)[1]:
+            self._take_in()
+            if one.come:
+                return
+        if seat is not None:
+            seat.release()
+        if self.driven is None:
+            self.close_batch()
 
     def _take_in(self) -> None:
         """Answer questions from the journal, or bring them to their backends.
@@ -276,13 +304,13 @@ class Desk:
                 if row is None and not self._offline:
                     self._submit(one, request, text, hashed)
                     continue
-                answer = self._stored(row, one.key, hashed)
+                answer = known_answer(row, one.key, hashed)
             except Exception as error:
                 self._refuse(taken[index:], error)
                 return
-            one.wait.put(one.number, answer)
+            one.put(answer)
 
-    def _is_sound(self, one: Taken) -> bool:
+    def _is_sound(self, one: Question) -> bool:
         """False for a question that cannot be taken in."""
         try:
             signed(seeded(one.request, self._seed(one.key)))
@@ -291,10 +319,10 @@ class Desk:
             return False
         return True
 
-    def _refuse(self, taken: list[Taken], error: Exception) -> None:
+    def _refuse(self, taken: list[Question], error: Exception) -> None:
         """Stop because of the first of these questions."""
         self._taken = taken[1:]
-        taken[0].wait.fail(taken[0].number, error)
+        taken[0].fail(error)
         self.stop(error)
 
     def _abilities(self, name: str) -> tuple[bool, bool, bool]:
@@ -326,14 +354,7 @@ class Desk:
                 f"replicate {key[0]} has no seed; the desk was given {len(self._seeds)}"
             ) from None
 
-    def _stored(self, row: StoredCall | None, key: CallKey, hashed: str) -> Response:
-        if row is None:
-            raise Divergence("calls", key._asdict(), "", None, None)
-        if row.request_hash != hashed:
-            raise Divergence("calls", key._asdict(), "request_hash", row.request_hash, hashed)
-        return Response.from_json(json.loads(row.response))
-
-    def _submit(self, one: Taken, request: Request, text: str, hashed: str) -> None:
+    def _submit(self, one: Question, request: Request, text: str, hashed: str) -> None:
         """Take a question to its backend, together with those that one answer is for."""
         name = one.backend
         logprobs, _, reads_context = self._abilities(name)
@@ -341,20 +362,19 @@ class Desk:
         if request.options is not None and logprobs:
             merge = text[: text.rindex(",")]  # all but the seed
         if reads_context:
-            merge += _encode_loosely(request.context)
-        self._enter(Call(one.key, name, request, text, hashed, merge, one.wait, one.number))
+            merge += _encode_loosely(dict(request.context))
+        self._enter(new_call((one.key, one, request, text, hashed, merge)))
 
     def _enter(self, call: Call) -> None:
-        same = self._asked.get((call.backend, call.merge))
-        if same is not None:
-            same.append(call)
-            return
         group = [call]
-        self._asked[call.backend, call.merge] = group
-        if self._abilities(call.backend)[1]:
-            self._start(self._send(call.backend, [group]))
+        name = call.question.backend
+        same = self._asked.setdefault((name, call.merge), group)
+        if same is not group:
+            same.append(call)
+        elif self._abilities(name)[1]:
+            self._start(self._send(name, [group]))
         else:
-            self._pending.setdefault(call.backend, []).append(group)
+            self._pending.setdefault(name, []).append(group)
 
     def close_batch(self) -> None:
         """Send what is pending, where nobody may still ask."""
@@ -422,19 +442,21 @@ class Desk:
         failed: list[tuple[Call, BaseException]] = []
         for group, outcome in arrived:
             first = group[0]
-            self._asked.pop((first.backend, first.merge), None)
+            name = first.question.backend
+            self._asked.pop((name, first.merge), None)
             if len(group) > 1:
                 group = self._split(group, outcome)
-            error = stopping_error(outcome, first.backend)
+            error = stopping_error(outcome, name)
             if error is not None:
                 failed += [(call, error) for call in group]
                 continue
             assert isinstance(outcome, Response)
             answered.append((first, own_answer(outcome, first.request, True)))
-            answered += [(call, own_answer(outcome, call.request, False)) for call in group[1:]]
+            if len(group) > 1:
+                answered += [(call, own_answer(outcome, call.request, False)) for call in group[1:]]
         try:
             self._journal.add_calls(
-                [stored_call(c.key, c.backend, c.text, c.hash, said) for c, said in answered]
+                [stored_call(c.key, c.question.backend, c.text, c.hash, a) for c, a in answered]
             )
             self._journal.flush()
         except BaseException as error:
@@ -442,11 +464,11 @@ class Desk:
             answered = []
         answered.sort(key=lambda item: item[0].key)
         for call, response in answered:
-            call.wait.put(call.number, response)
+            call.question.put(response)
         if failed:
             self.stop(failed[0][1])
         for call, error in failed:
-            call.wait.fail(call.number, anew(error))
+            call.question.fail(anew(error))
         self.close_batch()
 
     def _split(self, group: list[Call], outcome: Response | BaseException) -> list[Call]:
@@ -463,29 +485,8 @@ class Desk:
         first = group[0]
         for call in group[1:]:
             if call.hash != first.hash:
-                call.merge = call.hash
-                self._enter(call)
+                self._enter(call._replace(merge=call.hash))
         return [call for call in group if call.hash == first.hash]
-
-    def _seated(self, work: Coroutine[Any, Any, Any], together: Wait, number: int) -> asyncio.Task:
-        """Start a task on a seat of its own; when the last one ends the caller sits again."""
-        seat = Seat(self)
-        context = contextvars.copy_context()
-        context.run(current_seat.set, seat)
-        task = asyncio.get_running_loop().create_task(work, context=context)
-
-        def ended(task: asyncio.Task) -> None:
-            error = asyncio.CancelledError() if task.cancelled() else task.exception()
-            if error is None:
-                together.put(number, task.result())
-            else:
-                if not isinstance(error, asyncio.CancelledError):
-                    self.stop(error)
-                together.fail(number, error)
-            seat.leave()
-
-        task.add_done_callback(ended)
-        return task
 
     def _refusal(self) -> BaseException:
         if isinstance(self._stopped, LimitReachedError | BackendDownError):

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from llm_agents.backends.base import Request, Response
 from llm_agents.memory_search import Recall, Remember, Row, Streams
 from society.desk_rows import CallPlace
+from society.desk_seats import One
 from society.journal_rows import CallKey
 
 __all__ = ["Asker"]
@@ -17,8 +18,8 @@ _call_key = functools.partial(tuple.__new__, CallKey)
 class Questioned(Protocol):
     """A desk, as far as those who ask know it."""
 
-    def ask_one(self, name: str, key: CallKey, request: Request) -> Awaitable[Any]:
-        """Take one question to the backend of that name; to be awaited at once."""
+    def ask_one(self, one: One) -> None:
+        """Take one question."""
         ...
 
     def ask_several(
@@ -52,11 +53,16 @@ class Asker:
         self._memory = memory
         self._ordinals: dict[str, int] = {}
 
-    async def __call__(self, request: Any) -> Any:
-        """Ask once: the model, or one's own memory."""
+    def __call__(self, request: Any) -> Awaitable[Any]:
+        """Ask once, as this is awaited: the model, or one's own memory."""
         if request.__class__ is Recall or request.__class__ is Remember:
-            return await self._of_memory(request)
-        return await self._desk.ask_one(self._backend, self._key(request), request)
+            return self._of_memory(request)
+        return One(self, request)
+
+    def ask(self, one: One) -> None:
+        """Take a question to the desk."""
+        one.backend, one.key = self._backend, self._key(one.request)
+        self._desk.ask_one(one)
 
     async def many(self, requests: Sequence[Request]) -> list[Response]:
         """Ask several things at once; answers in the same order."""

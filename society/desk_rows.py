@@ -18,7 +18,8 @@ from llm_agents.backends.base import (
     Usage,
     sample_option,
 )
-from society.journal_rows import CallKey, StoredCall
+from society.desk_seats import Search
+from society.journal_rows import CallKey, Divergence, StoredCall
 from worlds.records import maker
 from worlds.redact import redact
 
@@ -27,7 +28,9 @@ __all__ = [
     "JournalLike",
     "StoppedError",
     "anew",
+    "by_streams",
     "call_place",
+    "known_answer",
     "own_answer",
     "request_seed",
     "response_text",
@@ -193,6 +196,27 @@ def _usage_text(*values: float) -> str:
 
 _USAGE = dataclasses.fields(Usage)
 _usage_values = operator.attrgetter(*[spec.name for spec in _USAGE])
+
+
+def known_answer(row: StoredCall | None, key: CallKey, hashed: str) -> Response:
+    """The answer that the journal holds for a question.
+
+    Raises:
+      Divergence: It holds none, or something else was asked under this key.
+    """
+    if row is None:
+        raise Divergence("calls", key._asdict(), "", None, None)
+    if row.request_hash != hashed:
+        raise Divergence("calls", key._asdict(), "request_hash", row.request_hash, hashed)
+    return Response.from_json(json.loads(row.response))
+
+
+def by_streams(searches: Sequence[Search]) -> list[list[Search]]:
+    """Searches of the same streams together, in the order in which they came."""
+    groups: dict[int, list[Search]] = {}
+    for search in searches:
+        groups.setdefault(id(search.streams), []).append(search)
+    return list(groups.values())
 
 
 def stopping_error(outcome: Response | BaseException, backend: str) -> BaseException | None:

@@ -3,14 +3,14 @@
 And what is asked: a question as it was taken, and as a call on its way.
 """
 
+import abc
 import asyncio
 import contextvars
-import dataclasses
 import functools
 from collections.abc import Coroutine, Generator
 from typing import Any, NamedTuple, Protocol
 
-from llm_agents.backends.base import Request
+from llm_agents.backends.base import Request, Response
 from llm_agents.memory_search import Recall, Streams
 from society.journal_rows import CallKey
 
@@ -18,13 +18,15 @@ __all__ = [
     "Call",
     "Mind",
     "One",
+    "Part",
+    "Question",
     "Search",
     "Seat",
     "Seated",
-    "Taken",
     "Wait",
     "current_seat",
-    "new_taken",
+    "new_call",
+    "seated",
 ]
 
 
@@ -38,8 +40,12 @@ class Seated(Protocol):
         """Send what is pending, where nobody may still ask."""
         ...
 
+    def stop(self, reason: BaseException) -> None:
+        """Take no more questions."""
+        ...
+
     def next_mind(self, mind: "Mind") -> None:
-        """Let a mind go on soon, after those who were called before."""
+        """Let a mind that sits again go on soon, after those who were called before."""
         ...
 
 
@@ -92,12 +98,16 @@ class Wait:
     def put(self, number: int, answer: Any) -> None:
         """Count an answer."""
         self.answers[number] = answer
-        self._one_less()
+        self.left -= 1
+        if not self.left:
+            self._complete()
 
     def fail(self, number: int, error: BaseException) -> None:
         """Count a failure."""
         self.failures = {**(self.failures or {}), number: error}
-        self._one_less()
+        self.left -= 1
+        if not self.left:
+            self._complete()
 
     async def all_come(self) -> None:
         """Wait until every answer or failure has come, in a task; raises none of them."""
@@ -111,27 +121,110 @@ class Wait:
                 yield self
             else:
                 yield from self.all_come().__await__()
-        if self.failures:
+        if self.failures is not None:
             raise self.failures[min(self.failures)]
         return self.answers
 
-    def _one_less(self) -> None:
-        self.left -= 1
-        if self.left:
-            return
+    def _complete(self) -> None:
         if self.seat is not None:
             self.seat.take()
         if self._future is not None and not self._future.done():
             self._future.set_result(None)
 
 
-class One(Wait):
-    """An await of a single answer, which awaiting it gives."""
+class Question(abc.ABC):
+    """Something asked of a backend: by whom and where, and who is told what came of it."""
 
-    __slots__ = ()
+    __slots__ = ("backend", "key", "request")
+    backend: str
+    key: CallKey
+    request: Request
 
-    def __await__(self) -> Generator[Any, None, Any]:
-        return (yield from Wait.__await__(self))[0]
+    @abc.abstractmethod
+    def put(self, answer: Response) -> None:
+        """Take the answer."""
+
+    @abc.abstractmethod
+    def fail(self, error: BaseException) -> None:
+        """Take what went wrong instead."""
+
+
+class Part(Question):
+    """One of several questions that are awaited together."""
+
+    __slots__ = ("_number", "_wait")
+
+    def __init__(
+        self, backend: str, key: CallKey, request: Request, wait: Wait, number: int
+    ) -> None:
+        self.backend, self.key, self.request = backend, key, request
+        self._wait, self._number = wait, number
+
+    def put(self, answer: Response) -> None:
+        """Count the answer."""
+        self._wait.put(self._number, answer)
+
+    def fail(self, error: BaseException) -> None:
+        """Count the failure."""
+        self._wait.fail(self._number, error)
+
+
+class One(Question):
+    """A question that is asked as it is awaited, which gives its answer.
+
+    A language agent's step is mostly this, so there is no coroutine around it, and what is
+    asked is what is awaited.
+    """
+
+    __slots__ = ("_answer", "_asker", "_failure", "_future", "seat")
+
+    def __init__(self, asker: "Asking", request: Request) -> None:
+        self._asker, self.request = asker, request
+        self._answer: Response | None = None
+        self._failure: BaseException | None = None
+        self._future: asyncio.Future[None] | None = None
+
+    @property
+    def come(self) -> bool:
+        """True once there is an answer, or a failure."""
+        return self._answer is not None or self._failure is not None
+
+    def put(self, answer: Response) -> None:
+        """Take the answer."""
+        self._answer = answer
+        self._come()
+
+    def fail(self, error: BaseException) -> None:
+        """Take what went wrong instead."""
+        self._failure = error
+        self._come()
+
+    def _come(self) -> None:
+        if self.seat is not None:
+            self.seat.take()
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+    def __await__(self) -> Generator[Any, None, Response]:
+        self._asker.ask(self)
+        if not self.come:
+            if self.seat.__class__ is Mind:
+                yield self
+            else:
+                self._future = asyncio.get_running_loop().create_future()
+                yield from self._future
+        if self._failure is not None:
+            raise self._failure
+        assert self._answer is not None
+        return self._answer
+
+
+class Asking(Protocol):
+    """Whoever asks, as far as a question knows it."""
+
+    def ask(self, one: One) -> None:
+        """Take a question to the desk: fill in its backend, key and seat."""
+        ...
 
 
 class Mind:
@@ -142,13 +235,14 @@ class Mind:
     time that it waits.
     """
 
-    __slots__ = ("_coroutine", "_desk", "_number", "_together", "gone", "held")
+    __slots__ = ("_coroutine", "_desk", "_number", "_together", "gone", "held", "send")
 
     def __init__(
         self, desk: Seated, coroutine: Coroutine[Any, Any, Any], together: Wait, number: int
     ) -> None:
         self._desk, self._coroutine = desk, coroutine
         self._together, self._number = together, number
+        self.send = coroutine.send
         self.held, self.gone = True, False
         desk.held_seats += 1
 
@@ -162,49 +256,60 @@ class Mind:
         """Sit again, as an answer has come, and go on in turn."""
         if not self.held and not self.gone:
             self.held = True
-            self._desk.held_seats += 1
             self._desk.next_mind(self)
 
-    def go_on(self) -> BaseException | None:
-        """Run to the next question or to the end, driven by the desk; returns what went wrong."""
-        if self.gone:
-            return None
-        try:
-            waited = self._coroutine.send(None)
-        except StopIteration as ended:
-            self._end()
-            self._together.put(self._number, ended.value)
-            return None
-        except BaseException as error:
-            self._end()
-            self._together.fail(self._number, error)
-            return error
-        if waited.__class__ is One or waited.__class__ is Wait:
-            return None
-        return self._stray(waited)
+    def end(self, value: Any) -> None:
+        """Leave, having come to something."""
+        if self.held:
+            self._desk.held_seats -= 1
+        self.held, self.gone = False, True
+        self._together.put(self._number, value)
+
+    def fail(self, error: BaseException) -> None:
+        """Leave, as something went wrong."""
+        if self.held:
+            self._desk.held_seats -= 1
+        self.held, self.gone = False, True
+        self._together.fail(self._number, error)
 
     def abandon(self) -> None:
         """End where it stands."""
         if not self.gone:
-            self._end()
+            self.fail(asyncio.CancelledError())
             self._coroutine.close()
-            self._together.fail(self._number, asyncio.CancelledError())
 
-    def _end(self) -> None:
-        if self.held:
-            self._desk.held_seats -= 1
-        self.held, self.gone = False, True
-
-    def _stray(self, waited: Any) -> BaseException:
-        """It waits for something else, which nobody here would wake it up from."""
-        self._end()
-        self._coroutine.close()
+    def stray(self, waited: Any) -> BaseException:
+        """End: it waits for something else, which nobody here would wake it up from."""
         error = TypeError(
             f"a mind ({self._coroutine.__qualname__}) awaits {waited!r:.80}; it may await nothing "
             "but what it asks (ask, ask.many). Slow work of its own belongs into a backend"
         )
-        self._together.fail(self._number, error)
+        self.fail(error)
+        self._coroutine.close()
         return error
+
+
+def seated(
+    desk: Seated, work: Coroutine[Any, Any, Any], together: Wait, number: int
+) -> asyncio.Task[Any]:
+    """Start a task on a seat of its own; when the last one ends the caller sits again."""
+    seat = Seat(desk)
+    context = contextvars.copy_context()
+    context.run(current_seat.set, seat)
+    task = asyncio.get_running_loop().create_task(work, context=context)
+
+    def ended(task: asyncio.Task[Any]) -> None:
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is None:
+            together.put(number, task.result())
+        else:
+            if not isinstance(error, asyncio.CancelledError):
+                desk.stop(error)
+            together.fail(number, error)
+        seat.leave()
+
+    task.add_done_callback(ended)
+    return task
 
 
 class Search(NamedTuple):
@@ -216,28 +321,15 @@ class Search(NamedTuple):
     wait: Wait
 
 
-class Taken(NamedTuple):
-    """A question as it was asked."""
-
-    backend: str
-    key: CallKey
-    request: Request
-    wait: Wait
-    number: int
-
-
-new_taken = functools.partial(tuple.__new__, Taken)
-
-
-@dataclasses.dataclass(slots=True, eq=False)
-class Call:
-    """A call on its way: its key, its request, and who waits for it."""
+class Call(NamedTuple):
+    """A call on its way: its question as it is sent, and what stands for it."""
 
     key: CallKey
-    backend: str
+    question: Question
     request: Request
     text: str
     hash: str
     merge: str
-    wait: Wait
-    number: int
+
+
+new_call = functools.partial(tuple.__new__, Call)  # as calling the class, in half the time

@@ -323,8 +323,9 @@ class Cache(Wrapper):
 
     def _keys(self, model: str, request: Request, how: str) -> tuple[str, str]:
         """Keys with and without the seed."""
-        context = json.dumps(request.context, sort_keys=True, default=str)
-        more = context if self.reads_context else ""
+        more = ""
+        if self.reads_context:
+            more = json.dumps(dict(request.context), sort_keys=True, default=str)
         texts = [
             f"{KEY_VERSION}\n{model}\n{how}\n{canonical(request, seed=seed)}\n{more}"
             for seed in (True, False)

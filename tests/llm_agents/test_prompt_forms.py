@@ -5,6 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from llm_agents import questions
 from llm_agents.prompt_forms import Form, Holes, holes_of
 from llm_agents.prompting import PromptError, Prompts
 
@@ -36,8 +37,9 @@ def holes(source):
                                        "beliefs": None}])  # fmt: skip
 def test_the_turn_is_filled_in_as_it_is_rendered(turns):
     prompts = Prompts.shipped()
+    fill = prompts.filler("turn", tuple(TURN))
     for values in turns:
-        assert prompts.fill("turn", values) == prompts.render("turn", **values)
+        assert fill(*[values[name] for name in TURN]) == prompts.render("turn", **values)
 
 
 def test_all_of_the_shipped_turn_but_the_beliefs_are_holes():
@@ -45,6 +47,7 @@ def test_all_of_the_shipped_turn_but_the_beliefs_are_holes():
     found = holes_of(prompts._environment.parse(prompts._sources["turn"]))
     assert found.lists == {"plan", "memories", "history"}
     assert found.texts == set(TURN) - found.lists - {"beliefs"}
+    assert tuple(TURN) == questions.TURN
 
 
 @pytest.mark.parametrize(
@@ -73,13 +76,12 @@ def test_a_template_of_ones_own_is_filled_in_and_checked_too():
     prompts = Prompts.shipped(
         {"turn": "{% if text is string %}{{ text | upper }}{% endif %}{{ ask }}"}
     )
-    assert [prompts.fill("turn", {"text": t, "ask": a}) for t in "ab" for a in "xy"] == [
-        "Ax", "Ay", "Bx", "By",
-    ]  # fmt: skip
-    wrong = Prompts.shipped({"turn": "{{ text }} {{ message }}"})
+    fill = prompts.filler("turn", ("text", "ask"))
+    assert [fill(t, a) for t in "ab" for a in "xy"] == ["Ax", "Ay", "Bx", "By"]
+    wrong = Prompts.shipped({"turn": "{{ text }} {{ message }}"}).filler("turn", ("text", "ask"))
     for _ in range(2):
         with pytest.raises(PromptError, match="'message' is undefined"):
-            wrong.fill("turn", {"text": "a", "ask": "b"})
+            wrong("a", "b")
 
 
 def test_a_form_is_rendered_once_for_each_kind():
@@ -91,9 +93,9 @@ def test_a_form_is_rendered_once_for_each_kind():
 
     form = Form(Holes(frozenset("a"), frozenset("b")), ("a", "b", "c"), render)
     for text in "xyz":
-        assert form.fill({"a": text, "b": [text, "w"], "c": 1}) == f"<{text}{text}w1>"
+        assert form.fill(text, [text, "w"], 1) == f"<{text}{text}w1>"
     assert len(asked) == 1
-    assert form.fill({"a": "", "b": ["w"], "c": 1}) == "<w1>"
-    assert form.fill({"a": "x", "b": [], "c": 2}) == "<x2>"
-    assert form.fill({"a": 0, "b": [], "c": [1]}) == "<0[1]>"
+    assert form.fill("", ["w"], 1) == "<w1>"
+    assert form.fill("x", [], 2) == "<x2>"
+    assert form.fill(0, [], [1]) == "<0[1]>"
     assert len(asked) == 4

@@ -94,6 +94,10 @@ async def chatter(asker, rounds, name=""):
     return [(await asker(ask(f"{name} asks {i}"))).text for i in range(rounds)]
 
 
+async def asking(asker, request):
+    return await asker(request)
+
+
 def run(coroutine):
     async def main():
         try:
@@ -253,7 +257,7 @@ def test_a_choice_by_probability_is_asked_once_and_sampled_by_each(streams, toge
     async def main():
         async with table.seat():
             askers = [table.asker(place(), uid, "it") for uid in range(60)]
-            return await getattr(table, together)([asker(same) for asker in askers])
+            return await getattr(table, together)([asking(asker, same) for asker in askers])
 
     answers = run(main())
     assert backend.asked == ["pick"]
@@ -271,7 +275,7 @@ def test_where_probabilities_are_missing_after_all_everybody_asks_alone(together
         async with table.seat():
             same = ask("pick", options=("a", "b"))
             return await getattr(table, together)(
-                [table.asker(place(), u, "it")(same) for u in range(5)]
+                [asking(table.asker(place(), u, "it"), same) for u in range(5)]
             )
 
     assert len(run(main())) == 5
@@ -287,7 +291,7 @@ def test_whoever_waits_for_anothers_question_ends_too_when_the_desk_stops(togeth
 
     async def main():
         async with table.seat():
-            minds = [table.asker(place(), uid, "it")(same) for uid in range(3)]
+            minds = [asking(table.asker(place(), uid, "it"), same) for uid in range(3)]
             return await asyncio.wait_for(getattr(table, together)([*minds, fails()]), 5)
 
     with pytest.raises(ValueError, match="this mind is broken"):
@@ -447,7 +451,7 @@ def test_what_a_backend_can_do_may_change_with_its_answers():
     async def main(step):
         async with table.seat():
             askers = [table.asker(place(step), uid, "it") for uid in range(4)]
-            return await table.minds([asker(same) for asker in askers])
+            return await table.minds([asking(asker, same) for asker in askers])
 
     run(main(0))
     backend.declares = True
@@ -661,7 +665,7 @@ def test_the_mock_gives_the_same_run_in_any_batching(together):
         async with table.seat():
             askers = [table.asker(place(), uid, "it") for uid in range(20)]
             return await getattr(table, together)(
-                [a(ask("b", "birth", context=context)) for a in askers]
+                [asking(a, ask("b", "birth", context=context)) for a in askers]
             )
 
     texts = [[a.text for a in run(main(Mock(streaming=s)))] for s in (False, True)]
