@@ -299,12 +299,12 @@ class Desk:
             self._refuse(sorted(taken, key=self._is_sound), error)
             return
         for index, (one, request, row) in enumerate(zip(taken, asked, known, strict=True)):
-            text, hashed = signatures[index]
+            signature = signatures[index]
             try:
                 if row is None and not self._offline:
-                    self._submit(one, request, text, hashed)
+                    self._submit(one, request, signature)
                     continue
-                answer = known_answer(row, one.key, hashed)
+                answer = known_answer(row, one.key, signature[-1])
             except Exception as error:
                 self._refuse(taken[index:], error)
                 return
@@ -354,16 +354,15 @@ class Desk:
                 f"replicate {key[0]} has no seed; the desk was given {len(self._seeds)}"
             ) from None
 
-    def _submit(self, one: Question, request: Request, text: str, hashed: str) -> None:
+    def _submit(self, one: Question, request: Request, signature: tuple[str, str, str]) -> None:
         """Take a question to its backend, together with those that one answer is for."""
-        name = one.backend
-        logprobs, _, reads_context = self._abilities(name)
-        merge = hashed
+        logprobs, _, reads_context = self._abilities(one.backend)
+        beginning, rest, merge = signature
         if request.options is not None and logprobs:
-            merge = text[: text.rindex(",")]  # all but the seed
+            merge = beginning + rest[: rest.rindex(",")]  # all but the seed
         if reads_context:
             merge += _encode_loosely(dict(request.context))
-        self._enter(new_call((one.key, one, request, text, hashed, merge)))
+        self._enter(new_call((one.key, one, request, signature, merge)))
 
     def _enter(self, call: Call) -> None:
         group = [call]
@@ -456,7 +455,7 @@ class Desk:
                 answered += [(call, own_answer(outcome, call.request, False)) for call in group[1:]]
         try:
             self._journal.add_calls(
-                [stored_call(c.key, c.question.backend, c.text, c.hash, a) for c, a in answered]
+                [stored_call(c.key, c.question.backend, c.signature, a) for c, a in answered]
             )
             self._journal.flush()
         except BaseException as error:
@@ -482,11 +481,11 @@ class Desk:
             return group
         if stopping_error(outcome, "") is not None or outcome.option_logprobs is not None:
             return group
-        first = group[0]
+        hashed = group[0].signature[-1]
         for call in group[1:]:
-            if call.hash != first.hash:
-                self._enter(call._replace(merge=call.hash))
-        return [call for call in group if call.hash == first.hash]
+            if call.signature[-1] != hashed:
+                self._enter(call._replace(merge=call.signature[-1]))
+        return [call for call in group if call.signature[-1] == hashed]
 
     def _refusal(self) -> BaseException:
         if isinstance(self._stopped, LimitReachedError | BackendDownError):

@@ -130,10 +130,11 @@ def own_answer(response: Response, request: Request, first: bool) -> Response:
 
 
 def stored_call(
-    key: CallKey, backend: str, request: str, hashed: str, response: Response
+    key: CallKey, backend: str, signature: tuple[str, str, str], response: Response
 ) -> StoredCall:
     """The row of a call: what was said, without how long it took."""
     usage = response.usage
+    beginning, request, hashed = signature
     return _stored_call(
         (
             key,
@@ -151,6 +152,7 @@ def stored_call(
             response.attempts,
             response.attempts == 0,
             0.0,
+            beginning,
         )
     )
 

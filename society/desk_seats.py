@@ -322,13 +322,16 @@ class Search(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A call on its way: its question as it is sent, and what stands for it."""
+    """A call on its way: its question as it is sent, and what stands for it.
+
+    signature: the canonical request, as its beginning and the rest, and its hash.
+    merge: what calls that one answer is for have in common.
+    """
 
     key: CallKey
     question: Question
     request: Request
-    text: str
-    hash: str
+    signature: tuple[str, str, str]
     merge: str
 
 

@@ -122,7 +122,7 @@ def _calls(journal: Journal, seeds: Sequence[int]) -> Table:
         "prompt_tokens completion_tokens cost_usd faults latency_s cached"
     ).split()
     found = journal._read(
-        f"SELECT replicate, {', '.join(columns)} FROM calls ORDER BY replicate, generation, "
+        f"SELECT replicate, {', '.join(columns)} FROM questions ORDER BY replicate, generation, "
         "episode, step, turn, uid, purpose, ordinal"
     )
     return ["seed", *columns], [[seeds[row[0]], *row[1:]] for row in found]

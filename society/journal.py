@@ -6,17 +6,17 @@ exists already must be equal, or the run stops and names the step and the agent.
 replaying and noticing changed code are this one rule.
 """
 
+import itertools
 import json
-import os
 import sqlite3
 import struct
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 from society.durable import WriteError, killpoint
+from society.journal_file import connect, prepare
 from society.journal_rows import (
     TABLES,
     CallKey,
@@ -29,11 +29,13 @@ from society.journal_rows import (
     StoredMessage,
     StoredMetrics,
     Table,
+    beginning_row,
     call_row,
     check_seal,
     event_row,
     message_row,
     metrics_row,
+    name_rows,
 )
 
 __all__ = [
@@ -49,17 +51,9 @@ __all__ = [
     "StoredMetrics",
 ]
 
-SCHEMA = 1
-_APPLICATION = 0x534F4349  # "SOCI", in the header of the file
-
-
 Result = TypeVar("Result")
 _CALL = TABLES["calls"].select(TABLES["calls"].columns[8:])
 _pack_clock = struct.Struct("<4q").pack
-# A call takes about 1.5 kB: five fit on a page, where two fit on SQLite's usual 4 kB.
-# A journal that exists keeps the size it was made with.
-_PAGE_BYTES = 1 << 13
-_WAL_BYTES = 1 << 24
 # Rows that one statement adds: a fourth less time than one by one. Fewer where SQLite takes few
 # values: 999 before version 3.32.
 _ROWS = 100
@@ -80,6 +74,9 @@ class Journal:
         self._lock = threading.RLock()
         self._pending: dict[str, list[tuple]] = {name: [] for name in TABLES}
         self._sums: list[int] | None = None
+        # Numbers of beginnings that are stored, or will be by the next flush, and their texts.
+        self._numbers: dict[str, int] = {"": 0}
+        self._texts: dict[int, str] = {0: ""}
         # replicate -> (generation, keys of its calls): a question not yet asked costs no query.
         self._asked: dict[int, tuple[int, set[tuple]]] = {}
 
@@ -95,11 +92,9 @@ class Journal:
         if readonly and not path.is_file():
             raise JournalError(f"there is no journal at {path}; nothing can be replayed from it")
         try:
-            database = _connect(path, readonly)
+            database = connect(path, readonly)
             try:
-                if not readonly and _is_empty(database):
-                    _create(database)
-                _check_version(database, path)
+                prepare(database, path, readonly)
             except BaseException:
                 database.close()
                 raise
@@ -130,13 +125,20 @@ class Journal:
         if row is None:
             raise JournalError(f"{self.path} is damaged: its index names a call it does not hold")
         check_seal(TABLES["calls"], (*key, *row), self.path)
-        return StoredCall._make((key, *row[:12], bool(row[12]), row[13]))
+        return StoredCall._make((key, *row[:12], bool(row[12]), row[13], self._beginning(row[14])))
 
     # ---- adding rows ----------------------------------------------------------------
 
     def add_calls(self, rows: Iterable[StoredCall]) -> None:
         """Buffer calls until the next ``flush``."""
-        self._add("calls", map(call_row, rows))
+        calls = list(rows)
+        with self._lock:
+            numbers = self._numbers
+            for text in {call.beginning for call in calls} - numbers.keys():
+                made = beginning_row(text)
+                self._pending["beginnings"].append(made)
+                numbers[text] = made[0]
+            self._pending["calls"] += [call_row(call, numbers[call.beginning]) for call in calls]
 
     def add_messages(self, rows: Iterable[StoredMessage]) -> None:
         """Buffer messages until the next ``flush``."""
@@ -188,11 +190,8 @@ class Journal:
                 return
             if stored or self.readonly:
                 raise Divergence("metric_names", {}, "name", list(stored), list(names))
-            self._store(
-                lambda: self._database.executemany(
-                    "INSERT INTO metric_names VALUES (?, ?)", enumerate(names)
-                )
-            )
+            rows = name_rows(names)
+            self._store(lambda: self._insert(TABLES["metric_names"], rows))
 
     def flush(self) -> None:
         """Store everything buffered in one commit; only then may answers be used.
@@ -234,10 +233,17 @@ class Journal:
             return LlmCounts._make((*self._sums[:5], self._sums[5] / 1e9))
 
     def metric_names(self) -> tuple[str, ...]:
-        """Names of the columns of the metrics."""
+        """Names of the columns of the metrics.
+
+        Raises:
+          JournalError: One of them is damaged.
+        """
+        table = TABLES["metric_names"]
         with self._lock:
-            rows = self._database.execute("SELECT name FROM metric_names ORDER BY position")
-            return tuple(name for (name,) in rows)
+            rows = self._database.execute(f"{table.select_all()} ORDER BY position").fetchall()
+        for row in rows:
+            check_seal(table, row, self.path)
+        return tuple(name for _, name, _ in rows)
 
     def metrics(self, replicate: int, before: tuple[int, int, int] | None = None) -> MetricsTable:
         """Return the metrics of a replicate; ``before`` leaves out that clock and later ones.
@@ -289,8 +295,10 @@ class Journal:
                 if found != "ok":
                     raise JournalError(f"{self.path} is damaged: {found}")
                 for table in TABLES.values():
-                    for row in self._database.execute(f"SELECT * FROM {table.name}"):
+                    for row in self._database.execute(table.select_all()):
                         check_seal(table, row, self.path)
+                for (number,) in self._database.execute("SELECT DISTINCT beginning FROM calls"):
+                    self._beginning(number)
             except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
                 raise JournalError(f"{self.path} is damaged: {error}") from error
 
@@ -314,6 +322,19 @@ class Journal:
         self.close()
 
     # ---- inside ---------------------------------------------------------------------
+
+    def _beginning(self, number: int) -> str:
+        """What the requests with this number begin with."""
+        text = self._texts.get(number)
+        if text is None:
+            table = TABLES["beginnings"]
+            with self._lock:
+                row = self._database.execute(table.select(table.columns[1:]), (number,)).fetchone()
+            if row is None:
+                raise JournalError(f"{self.path} is damaged: a request lacks its beginning")
+            check_seal(table, (number, *row), self.path)
+            text = self._texts[number] = row[0]
+        return text
 
     def _asked_in(self, replicate: int, generation: int) -> set[tuple]:
         """Keys of the stored calls of a generation; one generation a replicate is kept."""
@@ -375,8 +396,8 @@ class Journal:
         each = min(_ROWS, most // len(table.columns))
         whole = len(rows) - len(rows) % each
         for start in range(0, whole, each):
-            values = [value for row in rows[start : start + each] for value in row]
-            self._database.execute(table.insert(each), values)
+            values = itertools.chain.from_iterable(rows[start : start + each])
+            self._database.execute(table.insert(each), tuple(values))
         self._database.executemany(table.insert(), rows[whole:])
         new = self._database.total_changes - before
         if new == len(rows):
@@ -442,51 +463,3 @@ class Journal:
         ).fetchone()
         costs = self._database.execute("SELECT cost_usd FROM calls WHERE cost_usd != 0")
         return [*map(int, sums), *fallbacks, sum(round(cost * 1e9) for (cost,) in costs)]
-
-
-def _connect(path: Path, readonly: bool) -> sqlite3.Connection:
-    if readonly:
-        mode = "mode=ro"
-        if not (path.with_name(path.name + "-wal").exists() or os.access(path.parent, os.W_OK)):
-            mode = "immutable=1"  # SQLite wants a shared-memory file beside a WAL journal
-        uri = f"file:{quote(str(path.resolve()))}?{mode}"
-        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    try:
-        database.execute(f"PRAGMA page_size={_PAGE_BYTES}")
-        database.execute("PRAGMA journal_mode=WAL")
-        database.execute("PRAGMA synchronous=FULL")
-        database.execute(f"PRAGMA wal_autocheckpoint={_WAL_BYTES // _PAGE_BYTES}")
-        database.execute("PRAGMA cache_size=-16000")
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def _is_empty(database: sqlite3.Connection) -> bool:
-    """True for a new file, also one whose making was cut short."""
-    tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    return tables == 0 and database.execute("PRAGMA application_id").fetchone()[0] == 0
-
-
-def _create(database: sqlite3.Connection) -> None:
-    database.execute("BEGIN IMMEDIATE")
-    for table in TABLES.values():
-        database.execute(table.create())
-    database.execute("CREATE TABLE metric_names (position INTEGER PRIMARY KEY, name TEXT)")
-    database.execute(f"PRAGMA application_id={_APPLICATION}")
-    database.execute(f"PRAGMA user_version={SCHEMA}")
-    database.execute("COMMIT")
-
-
-def _check_version(database: sqlite3.Connection, path: Path) -> None:
-    application = database.execute("PRAGMA application_id").fetchone()[0]
-    version = database.execute("PRAGMA user_version").fetchone()[0]
-    if application != _APPLICATION:
-        raise JournalError(f"{path} is an SQLite file, but not the journal of a run")
-    if version != SCHEMA:
-        raise JournalError(
-            f"{path} has journal schema {version}, this version of societylab reads {SCHEMA}; "
-            "use the version that manifest.json names under versions.societylab"
-        )

@@ -1,9 +1,10 @@
 """Rows of the journal, the tables that hold them, and what can be wrong with them."""
 
 import functools
+import hashlib
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from society.canonical import canonical, storable
@@ -20,11 +21,13 @@ __all__ = [
     "StoredMessage",
     "StoredMetrics",
     "Table",
+    "beginning_row",
     "call_row",
     "check_seal",
     "event_row",
     "message_row",
     "metrics_row",
+    "name_rows",
     "seal",
 ]
 
@@ -48,6 +51,7 @@ class StoredCall(NamedTuple):
     request_hash: of the canonical request (``canonical.fingerprint``). request, response:
     JSON texts. status: "ok" or "error". faults: failed attempts before the answer.
     The fields after ``faults`` tell how it went, not what was said; they are never compared.
+    beginning: what stands before ``request`` and is the same in many calls; stored once.
     """
 
     key: CallKey
@@ -65,6 +69,12 @@ class StoredCall(NamedTuple):
     attempts: int = 1
     cached: bool = False
     at: float = 0.0
+    beginning: str = ""
+
+    @property
+    def whole_request(self) -> str:
+        """The request with its beginning."""
+        return self.beginning + self.request
 
 
 class StoredMessage(NamedTuple):
@@ -169,11 +179,11 @@ class Table(NamedTuple):
         """Number of leading columns that never change: key and compared ones."""
         return len(self.key) + len(self.compared)
 
-    def create(self) -> str:
+    def create(self, create: str = "CREATE") -> str:
         """The statement that makes the table."""
         columns = ", ".join(f"{name} {_TYPES.get(name, 'INTEGER')}" for name in self.columns)
         tail = " WITHOUT ROWID" if self.name == "metrics" else ""
-        return f"CREATE TABLE {self.name} ({columns}, PRIMARY KEY ({', '.join(self.key)})){tail}"
+        return f"{create} TABLE {self.name} ({columns}, PRIMARY KEY ({', '.join(self.key)})){tail}"
 
     def insert(self, rows: int = 1) -> str:
         """The statement that adds rows unless their keys exist."""
@@ -184,12 +194,17 @@ class Table(NamedTuple):
         where = " AND ".join(f"{name} = ?" for name in self.key)
         return f"SELECT {', '.join(columns)} FROM {self.name} WHERE {where}"
 
+    def select_all(self) -> str:
+        """The statement that gives every row as it is checked."""
+        return f"SELECT {', '.join(self.columns)} FROM {self.name}"
+
 
 @functools.cache
 def _insertion(table: Table, rows: int) -> str:
     """One text for each number of rows: SQLite's module finds its statement by it."""
     one = f"({', '.join('?' * len(table.columns))})"
-    return f"INSERT INTO {table.name} VALUES {', '.join([one] * rows)} ON CONFLICT DO NOTHING"
+    into = f"{table.name} ({', '.join(table.columns)})"
+    return f"INSERT INTO {into} VALUES {', '.join([one] * rows)} ON CONFLICT DO NOTHING"
 
 
 _pack_clock = struct.Struct("<4q").pack
@@ -197,6 +212,7 @@ _CLOCK = ("replicate", "generation", "episode", "step")
 TABLES = {
     table.name: table
     for table in (
+        Table("beginnings", ("beginning",), ("text",)),
         Table(
             "calls",
             (*_CLOCK, "turn", "uid", "purpose", "ordinal"),
@@ -208,22 +224,39 @@ TABLES = {
         ),
         Table("events", (*_CLOCK, "turn", "kind", "uid", "ordinal"), ("data",)),
         Table("metrics", _CLOCK, ("values_f32", "state_hash")),
+        Table("metric_names", ("position",), ("name",)),
     )
 }
 _TYPES = {
     **dict.fromkeys(("cost_usd", "latency_s", "at"), "REAL"),
     **dict.fromkeys(("values_f32", "state_hash"), "BLOB"),
-    **dict.fromkeys(("purpose", "channel", "kind", "recipients", "text", "data"), "TEXT"),
+    **dict.fromkeys(("purpose", "channel", "kind", "recipients", "text", "data", "name"), "TEXT"),
     **dict.fromkeys(("request_hash", "request", "response", "status", "backend", "model"), "TEXT"),
 }
 _COUNTS = ("prompt_tokens", "completion_tokens", "faults", "attempts")
 
 
-def call_row(call: StoredCall) -> tuple:
-    """Columns of table calls; of the four the one with the most columns, so spelt out."""
+def name_rows(names: Iterable[str]) -> list[tuple]:
+    """Columns of table metric_names: the name of each column of the metrics."""
+    return [(*fixed, seal(fixed)) for fixed in enumerate(map(storable, names))]
+
+
+def beginning_row(text: str) -> tuple:
+    """Columns of table beginnings: a text and its number, which is drawn from its content."""
+    text = storable(text)
+    digest = hashlib.sha256(text.encode()).digest()
+    fixed = int.from_bytes(digest[:8], "big") >> 1, text
+    return (*fixed, seal(fixed))
+
+
+def call_row(call: StoredCall, beginning: int = 0) -> tuple:
+    """Columns of table calls; of all the one with the most columns, so spelt out.
+
+    The number of its beginning is not sealed: a wrong one leads to no text, or breaks the hash.
+    """
     (
         key, hashed, request, response, status, backend, model, read, written, cost, faults,
-        latency, attempts, cached, at,
+        latency, attempts, cached, at, _,
     ) = call  # fmt: skip
     replicate, generation, episode, step, turn, uid, purpose, ordinal = key
     if not (
@@ -231,7 +264,7 @@ def call_row(call: StoredCall) -> tuple:
         is type(uid) is type(ordinal) is type(read) is type(written) is type(faults)
         is type(attempts) and type(cost) is type(latency) is type(at) is float
     ):  # fmt: skip
-        return call_row(_plain_call(call))
+        return call_row(_plain_call(call), beginning)
     if not (purpose.isascii() and request.isascii() and response.isascii()):
         purpose, request, response = storable(purpose), storable(request), storable(response)
     if not (backend.isascii() and model.isascii()):
@@ -244,7 +277,7 @@ def call_row(call: StoredCall) -> tuple:
     return (
         replicate, generation, episode, step, turn, uid, purpose, ordinal,
         hashed, request, response, status, backend, model, read, written, cost, faults,
-        latency, attempts, 1 if cached else 0, at,
+        latency, attempts, 1 if cached else 0, at, beginning,
         zlib.crc32(sealed.encode()),
     )  # fmt: skip
 

@@ -264,8 +264,8 @@ def canonical(request: Request, *, seed: bool = True) -> str:
     return f"{head}{said}],{_told(request)},{request.seed if seed else 'null'}]"
 
 
-def signed(request: Request) -> tuple[str, str]:
-    """The canonical request, and its hash.
+def signed(request: Request) -> tuple[str, str, str]:
+    """The canonical request, as its beginning and the rest, and its hash.
 
     Of a step's requests only the user's messages and the seeds differ: what they begin with
     is written and hashed once.
@@ -274,7 +274,7 @@ def signed(request: Request) -> tuple[str, str]:
     rest = f"{said}],{_told(request)},{request.seed}]"
     hashing = hashing.copy()
     hashing.update(rest.encode("ascii"))
-    return head + rest, hashing.hexdigest()
+    return head, rest, hashing.hexdigest()
 
 
 def _conversation(request: Request) -> tuple[str, Any, str]:

@@ -16,7 +16,7 @@ _TABLES = {
     "messages": "SELECT rowid, generation, episode, step, turn, speaker, channel, recipients, text "
     "FROM messages WHERE +replicate = ? AND rowid > ?",
     "calls": "SELECT rowid, generation, episode, step, turn, uid, purpose, status, response, "
-    "request FROM calls WHERE +replicate = ? AND rowid > ?",
+    "request FROM questions WHERE +replicate = ? AND rowid > ?",
     "events": "SELECT rowid, generation, episode, step, turn, uid, kind, data FROM events "
     "WHERE +replicate = ? AND rowid > ?",
 }
@@ -63,7 +63,7 @@ class People:
         found = self._source.rows(
             "SELECT generation, episode, step, turn, uid, purpose, request, response, status, "
             "backend, model, prompt_tokens, completion_tokens, faults, latency_s, cached "
-            "FROM calls WHERE rowid = ?",
+            "FROM questions WHERE rowid = ?",
             (row,),
         )
         if not found:

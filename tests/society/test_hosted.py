@@ -115,7 +115,7 @@ def test_players_speak_to_those_in_their_room_alone_before_they_act(tmp_path):
     with Journal.open(Path(summary["run_dir"]) / "journal.sqlite", readonly=True) as journal:
         messages, events = journal.messages(0), journal.events(0, "world")
     with contextlib.closing(sqlite3.connect(Path(summary["run_dir"]) / "journal.sqlite")) as calls:
-        asked = calls.execute("SELECT step, uid, purpose, request FROM calls").fetchall()
+        asked = calls.execute("SELECT step, uid, purpose, request FROM questions").fetchall()
     together = were_together(events)
     assert 0 < sum(together) < 14, "this house should part the players and not at once"
     for step, near in enumerate(together):

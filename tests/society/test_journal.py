@@ -1,5 +1,6 @@
 """The journal keeps every row once and notices when a row comes out otherwise."""
 
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -23,6 +24,7 @@ from society.journal import (
     StoredMessage,
     StoredMetrics,
 )
+from society.journal_rows import TABLES
 
 
 @pytest.fixture
@@ -334,7 +336,7 @@ def test_a_journal_of_another_version_is_refused(path):
     database.execute("PRAGMA user_version=99")
     database.close()
     for readonly in (False, True):
-        with pytest.raises(JournalError, match=r"schema 99.*reads 1.*manifest\.json"):
+        with pytest.raises(JournalError, match=r"schema 99.*reads 1 and 2.*manifest\.json"):
             Journal.open(path, readonly=readonly)
 
 
@@ -438,3 +440,93 @@ def test_any_text_survives_and_verifies(tmp_path_factory, texts, data):
         assert stored.request == answer.request
         assert stored.response == storable(texts[0])
         journal.check()
+
+
+# ---- beginnings that requests share -----------------------------------------------------
+
+
+def shared(uid, beginning="[1,[rules", **changes):
+    return call(uid=uid, **changes)._replace(beginning=beginning)
+
+
+def test_what_requests_begin_with_is_stored_once_and_put_back(path):
+    rows = [shared(uid, f"beginning {uid % 2} é\ud800") for uid in range(40)]
+    with Journal.open(path) as journal:
+        journal.add_calls(rows[:30])
+        journal.flush()
+    with Journal.open(path) as journal:
+        journal.add_calls(rows)
+        journal.flush()
+        assert journal._read("SELECT count(*) FROM beginnings") == [(2,)]
+        for row in rows:
+            stored = journal.call(row.key)
+            assert stored.beginning == storable(row.beginning)
+            assert stored.request == row.request
+        whole = journal._read("SELECT uid, request, status FROM questions ORDER BY uid")
+        assert whole == [(row.key.uid, storable(row.beginning) + row.request, "ok") for row in rows]
+        journal.check()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("UPDATE beginnings SET text = 'other rules'", "a row of beginnings has changed"),
+        ("DELETE FROM beginnings", "a request lacks its beginning"),
+        ("UPDATE calls SET beginning = beginning + 1", "a request lacks its beginning"),
+    ],
+)
+def test_a_damaged_beginning_is_noticed(path, damage, said):
+    with Journal.open(path) as journal:
+        journal.add_calls([shared(0)])
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute(damage)
+    with Journal.open(path, readonly=True) as journal:
+        with pytest.raises(JournalError, match=said):
+            journal.call(shared(0).key)
+        with pytest.raises(JournalError, match=said):
+            journal.check()
+
+
+def as_version_1(path):
+    """Make a journal as version 1 wrote it: requests whole, nothing shared, no view."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        table = TABLES["calls"]._replace(operational=TABLES["calls"].operational[:-1])
+        rows = database.execute(f"SELECT {', '.join(table.columns)} FROM calls").fetchall()
+        names = database.execute("SELECT position, name FROM metric_names").fetchall()
+        for what in ("VIEW questions", "TABLE beginnings", "TABLE calls", "TABLE metric_names"):
+            database.execute(f"DROP {what}")
+        database.execute("CREATE TABLE metric_names (position INTEGER PRIMARY KEY, name TEXT)")
+        database.executemany("INSERT INTO metric_names VALUES (?, ?)", names)
+        database.execute(table.create())
+        database.executemany(f"INSERT INTO calls VALUES ({', '.join('?' * 23)})", rows)
+        database.execute("PRAGMA user_version=1")
+
+
+def test_a_journal_of_version_1_is_read_as_it_is_and_brought_up_to_date_where_written_to(path):
+    old = [call(uid=uid) for uid in range(3)]
+    with Journal.open(path) as journal:
+        journal.set_metric_names(["trust", "giving"])
+        journal.add_calls(old)
+        journal.add_events([event()])
+    as_version_1(path)
+    before = path.read_bytes()
+    with Journal.open(path, readonly=True) as journal:
+        assert [journal.call(row.key) for row in old] == old
+        assert journal._read("SELECT rowid, uid, request FROM questions WHERE rowid > 1") == [
+            (2, 1, old[1].request), (3, 2, old[2].request),
+        ]  # fmt: skip
+        journal.add_calls(old)
+        journal.flush()
+        journal.check()
+        assert journal.counts().calls == 3 and len(journal.events(0)) == 1
+        assert journal.metric_names() == ("trust", "giving")
+    assert path.read_bytes() == before
+    with Journal.open(path) as journal:
+        journal.add_calls([*old, shared(3)])
+        journal.flush()
+        assert [journal.call(row.key) for row in [*old, shared(3)]] == [*old, shared(3)]
+        journal.set_metric_names(["trust", "giving"])
+        journal.check()
+    with Journal.open(path, readonly=True) as journal:
+        whole = journal._read("SELECT request FROM questions ORDER BY uid")
+        assert [text for (text,) in whole] == [row.whole_request for row in [*old, shared(3)]]

@@ -146,7 +146,9 @@ def test_words_said_while_a_reader_was_not_asked_reach_it_in_order(tmp_path: Pat
     (tmp_path / "talkers.py").write_text(CALLER)
     summary = run(tmp_path, HEARERS)
     assert summary["status"] == "ok"
-    rows = journal(summary, "SELECT step, request FROM calls WHERE purpose = 'act' ORDER BY step")
+    rows = journal(
+        summary, "SELECT step, request FROM questions WHERE purpose = 'act' ORDER BY step"
+    )
     assert [step for step, _ in rows] == [0, 3, 6]
     words = "zero one two three four five six".split()
     heard = {}
@@ -175,8 +177,8 @@ backend: mock
 """
     summary = run(tmp_path, text)
     assert summary["status"] == "ok"
-    talks = journal(summary, "SELECT request FROM calls WHERE purpose = 'talk'")
-    acts = journal(summary, "SELECT uid, request FROM calls WHERE purpose = 'act' AND step = 0")
+    talks = journal(summary, "SELECT request FROM questions WHERE purpose = 'talk'")
+    acts = journal(summary, "SELECT uid, request FROM questions WHERE purpose = 'act' AND step = 0")
     assert len(talks) == 8 and len(acts) == 4
     assert "You can speak to Agent 1, Agent 3" in talks[0][0]
     sent = journal(summary, "SELECT speaker, recipients FROM messages WHERE step = 0")
@@ -258,7 +260,7 @@ episodes: 1
 )
 def test_numbers_are_answered_in_json_by_the_worlds_schema(tmp_path, world, most):
     summary = run(tmp_path, GIVERS.replace("WORLD", world))
-    rows = journal(summary, "SELECT request, response FROM calls WHERE purpose = 'act'")
+    rows = journal(summary, "SELECT request, response FROM questions WHERE purpose = 'act'")
     assert rows and not events(summary, "fallback")
     for request, response in rows:
         _, messages, _, _, schema, *_ = json.loads(request)
@@ -319,7 +321,9 @@ def test_words_go_from_language_agents_to_arrays_and_back(tmp_path):
     summary = run(tmp_path, TALKERS)
     said = dict(journal(summary, "SELECT step, text FROM messages WHERE channel = 'signs'"))
     assert {"go", "stop"} <= set(said.values()) and len(said) < 9, "it also keeps silent"
-    rows = journal(summary, "SELECT step, request FROM calls WHERE purpose = 'act' ORDER BY step")
+    rows = journal(
+        summary, "SELECT step, request FROM questions WHERE purpose = 'act' ORDER BY step"
+    )
     for step, request in rows:
         prompt = json.loads(request)[1][1][1].rpartition("So far")[0]
         inbox = prompt.partition("Messages you received:")[2].partition("\n\n")[0]

@@ -194,7 +194,7 @@ episodes: 2
     with Journal.open(Path(heard["run_dir"]) / "journal.sqlite", readonly=True) as journal:
         said = {(m.episode, m.step, m.speaker, m.text) for m in journal.messages(0)}
     with sqlite3.connect(Path(heard["run_dir"]) / "journal.sqlite") as database:
-        rows = database.execute("SELECT episode, step, uid, request FROM calls").fetchall()
+        rows = database.execute("SELECT episode, step, uid, request FROM questions").fetchall()
     told = re.compile(r"From Agent (\d), .*:\n\w+\| (stag|hare)$", re.M)
     read = {
         (episode, step, uid, int(speaker), word)

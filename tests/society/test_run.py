@@ -130,7 +130,9 @@ def test_words_and_letters_pass_between_language_agents_and_machines(tmp_path: P
     folder = Path(summary["run_dir"])
     with sqlite3.connect(folder / "journal.sqlite") as database:
         rows = database.execute("SELECT step, turn, channel, speaker FROM messages").fetchall()
-        requests = [row[0] for row in database.execute("SELECT request FROM calls WHERE step = 2")]
+        requests = [
+            row[0] for row in database.execute("SELECT request FROM questions WHERE step = 2")
+        ]
     letters = [row for row in rows if row[2] == "letters"]
     assert {turn for _, turn, _, _ in letters} == {0, 1}
     assert {speaker for _, _, _, speaker in letters} == {0, 1}
@@ -209,7 +211,7 @@ transmission: {transmission}
     born = [event for event in events(summary, "birth") if event.generation == 1]
     strategies = {event.uid: event.data["text"] for event in events(summary, "birth")}
     with sqlite3.connect(Path(summary["run_dir"]) / "journal.sqlite") as database:
-        query = "SELECT uid, request FROM calls WHERE generation = 1 AND purpose = ?"
+        query = "SELECT uid, request FROM questions WHERE generation = 1 AND purpose = ?"
         asked = dict(database.execute(query, ("birth",)))
     assert len(born) == 4
     for event in born:

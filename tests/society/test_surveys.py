@@ -53,7 +53,7 @@ def scenario(tmp_path):
 
 def calls_of(summary, like="survey/%"):
     with Journal.open(Path(summary["run_dir"]) / "journal.sqlite", readonly=True) as journal:
-        query = "SELECT step, uid, purpose, ordinal, request FROM calls WHERE purpose LIKE ?"
+        query = "SELECT step, uid, purpose, ordinal, request FROM questions WHERE purpose LIKE ?"
         return journal._database.execute(query, (like,)).fetchall()
 
 
