@@ -16,7 +16,7 @@ run can be resumed there.
 import asyncio
 import contextvars
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -45,7 +45,6 @@ from society.desk_rows import (
     stored_call,
 )
 from society.desk_seats import (
-    Call,
     Mind,
     One,
     Part,
@@ -54,7 +53,6 @@ from society.desk_seats import (
     Seat,
     Wait,
     current_seat,
-    new_call,
     seated,
 )
 from society.journal_rows import CallKey
@@ -90,12 +88,12 @@ class Desk:
         self.held_seats = 0
         self.driven: Mind | None = None
         self._next: list[Mind] = []
-        self._pending: dict[str, list[list[Call]]] = {}
+        self._pending: defaultdict[str, list[list[Question]]] = defaultdict(list)
         self._taken: list[Question] = []
         self._able: dict[str, tuple[bool, bool, bool]] = {}
         self._searches: list[Search] = []
-        self._asked: dict[tuple[str, str], list[Call]] = {}
-        self._arrived: list[tuple[list[Call], Response | BaseException]] = []
+        self._asked: dict[tuple[str, str], list[Question]] = {}
+        self._arrived: list[tuple[list[Question], Response | BaseException]] = []
         self._tasks: set[asyncio.Task] = set()
         self._stopped: BaseException | None = None
         self.batch_sizes: Counter[int] = Counter()
@@ -214,7 +212,7 @@ class Desk:
         pending = [call for groups in self._pending.values() for group in groups for call in group]
         self._pending.clear()
         for call in pending:
-            call.question.fail(self._refusal())
+            call.fail(self._refusal())
         taken, self._taken = self._taken, []
         for one in taken:
             one.fail(self._refusal())
@@ -298,13 +296,14 @@ class Desk:
         except Exception as error:
             self._refuse(sorted(taken, key=self._is_sound), error)
             return
-        for index, (one, request, row) in enumerate(zip(taken, asked, known, strict=True)):
-            signature = signatures[index]
+        for index, one in enumerate(taken):
+            one.request, one.signature = asked[index], signatures[index]
+            row = known[index]
             try:
                 if row is None and not self._offline:
-                    self._submit(one, request, signature)
+                    self._submit(one)
                     continue
-                answer = known_answer(row, one.key, signature[-1])
+                answer = known_answer(row, one.key, one.signature[-1])
             except Exception as error:
                 self._refuse(taken[index:], error)
                 return
@@ -354,26 +353,25 @@ class Desk:
                 f"replicate {key[0]} has no seed; the desk was given {len(self._seeds)}"
             ) from None
 
-    def _submit(self, one: Question, request: Request, signature: tuple[str, str, str]) -> None:
+    def _submit(self, one: Question) -> None:
         """Take a question to its backend, together with those that one answer is for."""
-        logprobs, _, reads_context = self._abilities(one.backend)
-        beginning, rest, merge = signature
-        if request.options is not None and logprobs:
-            merge = beginning + rest[: rest.rindex(",")]  # all but the seed
+        logprobs, _, reads_context = self._able.get(one.backend) or self._abilities(one.backend)
+        beginning, rest, one.merge = one.signature
+        if logprobs and one.request.options is not None:
+            one.merge = beginning + rest[: rest.rindex(",")]  # all but the seed
         if reads_context:
-            merge += _encode_loosely(dict(request.context))
-        self._enter(new_call((one.key, one, request, signature, merge)))
+            one.merge += _encode_loosely(dict(one.request.context))
+        self._enter(one)
 
-    def _enter(self, call: Call) -> None:
-        group = [call]
-        name = call.question.backend
-        same = self._asked.setdefault((name, call.merge), group)
+    def _enter(self, one: Question) -> None:
+        name, group = one.backend, [one]
+        same = self._asked.setdefault((name, one.merge), group)
         if same is not group:
-            same.append(call)
+            same.append(one)
         elif self._abilities(name)[1]:
             self._start(self._send(name, [group]))
         else:
-            self._pending.setdefault(name, []).append(group)
+            self._pending[name].append(group)
 
     def close_batch(self) -> None:
         """Send what is pending, where nobody may still ask."""
@@ -389,7 +387,7 @@ class Desk:
                 return
         if not self._pending:
             return
-        pending, self._pending = self._pending, {}
+        pending, self._pending = self._pending, defaultdict(list)
         for name, groups in pending.items():
             groups.sort(key=_first_key)
             self.batch_sizes[len(groups)] += 1
@@ -401,7 +399,7 @@ class Desk:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _send(self, name: str, groups: list[list[Call]]) -> None:
+    async def _send(self, name: str, groups: list[list[Question]]) -> None:
         """Ask for one representative of each group, choices and free answers side by side."""
         backend = self._backends[name]
         choices = [group for group in groups if group[0].request.options is not None]
@@ -416,7 +414,7 @@ class Desk:
         else:
             await asyncio.gather(*parts)
 
-    async def _send_part(self, ask: Any, groups: list[list[Call]]) -> None:
+    async def _send_part(self, ask: Any, groups: list[list[Question]]) -> None:
         outcomes: Sequence[Response | BaseException]
         try:
             outcomes = await ask([group[0].request for group in groups])
@@ -437,40 +435,39 @@ class Desk:
         """Store everything that has arrived in one commit, then hand it out in key order."""
         arrived, self._arrived = self._arrived, []
         self._able.clear()
-        answered: list[tuple[Call, Response]] = []
-        failed: list[tuple[Call, BaseException]] = []
+        answered: list[tuple[Question, Response]] = []
+        failed: list[tuple[Question, BaseException]] = []
         for group, outcome in arrived:
             first = group[0]
-            name = first.question.backend
-            self._asked.pop((name, first.merge), None)
+            self._asked.pop((first.backend, first.merge), None)
             if len(group) > 1:
                 group = self._split(group, outcome)
-            error = stopping_error(outcome, name)
+            error = stopping_error(outcome, first.backend)
             if error is not None:
-                failed += [(call, error) for call in group]
+                failed += [(one, error) for one in group]
                 continue
             assert isinstance(outcome, Response)
             answered.append((first, own_answer(outcome, first.request, True)))
             if len(group) > 1:
-                answered += [(call, own_answer(outcome, call.request, False)) for call in group[1:]]
+                answered += [(one, own_answer(outcome, one.request, False)) for one in group[1:]]
         try:
             self._journal.add_calls(
-                [stored_call(c.key, c.question.backend, c.signature, a) for c, a in answered]
+                [stored_call(one.key, one.backend, one.signature, a) for one, a in answered]
             )
             self._journal.flush()
         except BaseException as error:
-            failed += [(call, error) for call, _ in answered]
+            failed += [(one, error) for one, _ in answered]
             answered = []
         answered.sort(key=lambda item: item[0].key)
-        for call, response in answered:
-            call.question.put(response)
+        for one, response in answered:
+            one.put(response)
         if failed:
             self.stop(failed[0][1])
-        for call, error in failed:
-            call.question.fail(anew(error))
+        for one, error in failed:
+            one.fail(anew(error))
         self.close_batch()
 
-    def _split(self, group: list[Call], outcome: Response | BaseException) -> list[Call]:
+    def _split(self, group: list[Question], outcome: Response | BaseException) -> list[Question]:
         """Keep the calls that an answer is for.
 
         Choices were merged across seeds because the backend gives log-probabilities. Where it
@@ -482,10 +479,11 @@ class Desk:
         if stopping_error(outcome, "") is not None or outcome.option_logprobs is not None:
             return group
         hashed = group[0].signature[-1]
-        for call in group[1:]:
-            if call.signature[-1] != hashed:
-                self._enter(call._replace(merge=call.signature[-1]))
-        return [call for call in group if call.signature[-1] == hashed]
+        for one in group[1:]:
+            if one.signature[-1] != hashed:
+                one.merge = one.signature[-1]
+                self._enter(one)
+        return [one for one in group if one.signature[-1] == hashed]
 
     def _refusal(self) -> BaseException:
         if isinstance(self._stopped, LimitReachedError | BackendDownError):
@@ -493,5 +491,5 @@ class Desk:
         return StoppedError(f"the desk has stopped: {self._stopped}")
 
 
-def _first_key(group: list[Call]) -> CallKey:
+def _first_key(group: list[Question]) -> CallKey:
     return group[0].key
