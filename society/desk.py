@@ -292,7 +292,7 @@ class Desk:
         try:
             asked = [seeded(one.request, self._seed(one.key)) for one in taken]
             signatures = [signed(request) for request in asked]
-            known = [self._journal.call(one.key) for one in taken]
+            known = self._journal.calls([one.key for one in taken])
         except Exception as error:
             self._refuse(sorted(taken, key=self._is_sound), error)
             return
@@ -313,7 +313,7 @@ class Desk:
         """False for a question that cannot be taken in."""
         try:
             signed(seeded(one.request, self._seed(one.key)))
-            self._journal.call(one.key)
+            self._journal.calls([one.key])
         except Exception:
             return False
         return True
@@ -442,10 +442,11 @@ class Desk:
             self._asked.pop((first.backend, first.merge), None)
             if len(group) > 1:
                 group = self._split(group, outcome)
-            error = stopping_error(outcome, first.backend)
-            if error is not None:
-                failed += [(one, error) for one in group]
-                continue
+            if not isinstance(outcome, Response) or outcome.error is not None:
+                error = stopping_error(outcome, first.backend)
+                if error is not None:
+                    failed += [(one, error) for one in group]
+                    continue
             assert isinstance(outcome, Response)
             answered.append((first, own_answer(outcome, first.request, True)))
             if len(group) > 1:

@@ -64,8 +64,8 @@ def call_place(*place: int) -> CallPlace:
 class JournalLike(Protocol):
     """What the desk needs of ``society.journal.Journal``."""
 
-    def call(self, key: CallKey) -> StoredCall | None:
-        """The stored call, or None."""
+    def calls(self, keys: Sequence[CallKey]) -> list[StoredCall | None]:
+        """The stored call, or None, for each key."""
         ...
 
     def add_calls(self, rows: Sequence[StoredCall]) -> None:

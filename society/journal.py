@@ -113,13 +113,22 @@ class Journal:
         Raises:
           JournalError: The row is damaged.
         """
-        try:
-            with self._lock:
+        return self.calls([key])[0]
+
+    def calls(self, keys: Sequence[CallKey]) -> list[StoredCall | None]:
+        """Return what ``call`` would for each of these keys; most of them are new in a run."""
+        found: list[StoredCall | None] = []
+        with self._lock:
+            for key in keys:
                 held = self._asked.get(key[0])
                 asked = held[1] if held and held[0] == key[1] else self._asked_in(*key[:2])
-                if key not in asked:
-                    return None
-                row = self._database.execute(_CALL, key).fetchone()
+                found.append(self._found(key) if key in asked else None)
+        return found
+
+    def _found(self, key: CallKey) -> StoredCall:
+        """Read a call that is known to be stored."""
+        try:
+            row = self._database.execute(_CALL, key).fetchone()
         except sqlite3.DatabaseError as error:
             raise JournalError(f"{self.path} is damaged: {error}") from error
         if row is None:
@@ -339,11 +348,11 @@ class Journal:
     def _asked_in(self, replicate: int, generation: int) -> set[tuple]:
         """Keys of the stored calls of a generation; one generation a replicate is kept."""
         columns = ", ".join(TABLES["calls"].key)
-        rows = self._database.execute(
-            f"SELECT {columns} FROM calls WHERE replicate = ? AND generation = ?",
-            (replicate, generation),
-        )
-        asked = set(rows)
+        query = f"SELECT {columns} FROM calls WHERE replicate = ? AND generation = ?"
+        try:
+            asked = set(self._database.execute(query, (replicate, generation)))
+        except sqlite3.DatabaseError as error:
+            raise JournalError(f"{self.path} is damaged: {error}") from error
         self._asked[replicate] = generation, asked
         return asked
 

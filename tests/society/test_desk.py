@@ -33,8 +33,8 @@ class MemoryJournal:
     def __init__(self):
         self.rows, self.pending, self.commits = {}, [], 0
 
-    def call(self, key):
-        return self.rows.get(key)
+    def calls(self, keys):
+        return [self.rows.get(key) for key in keys]
 
     def add_calls(self, rows):
         self.pending += rows
