@@ -355,20 +355,21 @@ class Desk:
 
     def _submit(self, one: Question) -> None:
         """Take a question to its backend, together with those that one answer is for."""
-        logprobs, _, reads_context = self._able.get(one.backend) or self._abilities(one.backend)
         beginning, rest, one.merge = one.signature
-        if logprobs and one.request.options is not None:
+        if one.request.options is not None and self._abilities(one.backend)[0]:
             one.merge = beginning + rest[: rest.rindex(",")]  # all but the seed
-        if reads_context:
-            one.merge += _encode_loosely(dict(one.request.context))
         self._enter(one)
 
     def _enter(self, one: Question) -> None:
         name, group = one.backend, [one]
+        _, streams, reads_context = self._able.get(name) or self._abilities(name)
         same = self._asked.setdefault((name, one.merge), group)
+        if same is not group and reads_context and _context(same[0]) != _context(one):
+            one.merge += _context(one)
+            same = self._asked.setdefault((name, one.merge), group)
         if same is not group:
             same.append(one)
-        elif self._abilities(name)[1]:
+        elif streams:
             self._start(self._send(name, [group]))
         else:
             self._pending[name].append(group)
@@ -490,6 +491,11 @@ class Desk:
         if isinstance(self._stopped, LimitReachedError | BackendDownError):
             return type(self._stopped)(*self._stopped.args)
         return StoppedError(f"the desk has stopped: {self._stopped}")
+
+
+def _context(one: Question) -> str:
+    """What a scripted backend reads of a question."""
+    return _encode_loosely(dict(one.request.context))
 
 
 def _first_key(group: list[Question]) -> CallKey:

@@ -78,6 +78,12 @@ class Echo(Backend):
         return Response(text=f"{text}#{request.seed}", usage=Usage(7, 1))
 
 
+class Reader(Echo):
+    """Its answers depend on the context too."""
+
+    reads_context = True
+
+
 def ask(text, purpose="act", **changes):
     return Request(messages=(ChatMessage("user", text),), purpose=purpose, **changes)
 
@@ -267,6 +273,28 @@ def test_a_choice_by_probability_is_asked_once_and_sampled_by_each(streams, toge
     assert sum(row.prompt_tokens for row in journal.rows.values()) == 7  # paid once
 
 
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_backend_that_reads_the_context_is_asked_once_for_each(streams, together):
+    backend = Reader(logprobs=(-0.7, -0.7), streams=streams)
+    table = desk(backend)
+
+    async def main():
+        async with table.seat():
+            minds = [
+                asking(
+                    table.asker(place(), uid, "it"),
+                    ask(
+                        "pick", options=("a", "b"), context={"name": uid % 3, "options": [uid % 2]}
+                    ),
+                )
+                for uid in range(24)
+            ]
+            return await getattr(table, together)(minds)
+
+    assert len(run(main())) == 24
+    assert backend.asked == ["pick"] * 6
+
+
 def test_where_probabilities_are_missing_after_all_everybody_asks_alone(together):
     backend = Echo(declares=True)
     table = desk(backend)
@@ -400,20 +428,20 @@ def test_another_request_under_a_stored_key_sends_nobodys_question(together):
 
 
 @pytest.mark.parametrize("after", [0, 1])
-@pytest.mark.parametrize("changes", [{"context": {1: 0, "a": 0}}, {"schema": {"type": {1}}}])
+@pytest.mark.parametrize(
+    ("same", "changes"),
+    [({"options": ("a", "b")}, {"context": {1: 0, "a": 0}}), ({}, {"schema": {"type": {1}}})],
+)
 def test_a_question_that_cannot_be_taken_in_fails_in_the_mind_that_asks_it(
-    changes, after, together
+    same, changes, after, together
 ):
-    class Reader(Echo):
-        reads_context = True
-
-    table, failed = desk(Reader()), {}
+    table, failed = desk(Reader(logprobs=(-0.7, -0.7))), {}
 
     async def mind(uid):
         asker = table.asker(place(), uid, "it")
         await chatter(asker, after, uid)
         try:
-            await asker(ask("x", **(changes if uid == 2 else {})))
+            await asker(ask("x", **same, **(changes if uid == 2 else {})))
         except Exception as error:
             failed[uid] = type(error)
             raise

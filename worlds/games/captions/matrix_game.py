@@ -208,21 +208,19 @@ class MatrixGameCaption(Caption):
 
     def action(self, text: str, row: Any, seat: Seat) -> np.int32:
         """Read the index of one option."""
-        labels = self.labels[: self._size(row, seat)]
-        hint = self.answer_hint(row, seat)
-        return read_answer(text, lambda answer: self._index(answer, labels, hint))
+        return read_answer(text, lambda answer: self._index(answer, row, seat))
 
     def others(self, row: Any, seat: Seat) -> tuple[str, ...] | None:
         """What the others chose in the last round, where it is known."""
         if self.world.shares_action:
-            counts = np.asarray(row.counts).tolist()
+            counts = _numbers(row.counts)
             found = [
                 label
                 for label, count in zip(self.labels, counts, strict=True)
                 for _ in range(int(count))
             ]
-            return tuple(found) if int(np.asarray(row.own_last)) >= 0 and found else None
-        theirs = [int(index) for index in np.atleast_1d(np.asarray(row.other_last))]
+            return tuple(found) if int(row.own_last) >= 0 and found else None
+        theirs = _numbers(row.other_last)
         return tuple(self.labels[index] for index in theirs) if min(theirs) >= 0 else None
 
     def probes(self, seat: Seat) -> tuple[Probe, ...]:
@@ -270,7 +268,11 @@ class MatrixGameCaption(Caption):
         return self.table.shape[1:][int(row.role) if role is None else role]
 
     def _order(self, size: int, seat: Seat) -> tuple[int, ...]:
-        return ordered(range(size), self.framing, seat, "/".join(self.labels))
+        return ordered(range(size), self.framing, seat, self._topic)
+
+    @functools.cached_property
+    def _topic(self) -> str:
+        return "/".join(self.labels)
 
     def _listed(self, seat: Seat) -> list[str]:
         return [self.labels[index] for index in self._order(len(self.labels), seat)]
@@ -359,7 +361,7 @@ class MatrixGameCaption(Caption):
         world = self.world
         if world.order == "alternating":
             return self._earlier_moves(row, seat, played)
-        mine = int(np.asarray(row.own_last))
+        mine = int(row.own_last)
         if not played or mine < 0:
             return []
         when = f"In {self.story.round} {played}"
@@ -370,7 +372,7 @@ class MatrixGameCaption(Caption):
             return [f"{when}, {self._told(row, mine)}."]
         role = self._known_role(seat)
         role = int(row.role) if role is None else role
-        theirs = [int(index) for index in np.atleast_1d(np.asarray(row.other_last))]
+        theirs = _numbers(row.other_last)
         if min(theirs) < 0:
             return [f"{when}, you met nobody."]
         cell = list(theirs)
@@ -379,7 +381,7 @@ class MatrixGameCaption(Caption):
         return [f"{when}, {self._told(row, mine)}; {self._paid(role, paid)}."]
 
     def _told(self, row: Any, mine: int) -> str:
-        theirs = [int(index) for index in np.atleast_1d(np.asarray(row.other_last))]
+        theirs = _numbers(row.other_last)
         chosen = joined([self.labels[index] for index in theirs])
         other = self.story.other if len(theirs) == 1 else self.story.others
         return f"you chose {self.labels[mine]} and {other} chose {chosen}"
@@ -411,8 +413,8 @@ class MatrixGameCaption(Caption):
     def _earlier_moves(self, row: Any, seat: Seat, played: int) -> list[str]:
         """What is known when players move in turn: latest choices, this round's first."""
         lines = []
-        mine = int(np.asarray(row.own_last))
-        theirs = [int(index) for index in np.atleast_1d(np.asarray(row.other_last))]
+        mine = int(row.own_last)
+        theirs = _numbers(row.other_last)
         role = int(row.role)
         earlier = [index for index in theirs[:role] if index >= 0]
         if earlier and not self._over(played):
@@ -428,14 +430,24 @@ class MatrixGameCaption(Caption):
                 lines.append(f"{when}, you chose {self.labels[mine]}.")
         return lines
 
-    def _index(self, answer: str, labels: Sequence[str], hint: str) -> np.int32:
-        bare = re.sub(rf"(?i)^(?:i\s+choose\s+)?(?:{self.story.option}\s+)?", "", answer)
-        bare = bare.strip(" \t*_`\"'")
-        for index, label in enumerate(labels):
-            if bare.lower() == label.lower():
+    def _index(self, answer: str, row: Any, seat: Seat) -> np.int32:
+        bare = self._lead.sub("", answer).strip(" \t*_`\"'").lower()
+        for index, label in enumerate(self.labels[: self._size(row, seat)]):
+            if bare == label.lower():
                 return np.int32(index)
         shown = answer if len(answer) <= 60 else answer[:57] + "..."
+        hint = self.answer_hint(row, seat)
         raise ParseError(f"{shown!r} is not one of the {self.story.option}s. {hint}")
+
+    @functools.cached_property
+    def _lead(self) -> re.Pattern[str]:
+        return re.compile(rf"(?i)^(?:i\s+choose\s+)?(?:{self.story.option}\s+)?")
+
+
+def _numbers(values: Any) -> list[int]:
+    """Whole numbers of an array, or the one number that it is."""
+    found = np.asarray(values).tolist()
+    return found if isinstance(found, list) else [found]
 
 
 def _labels(framing: Framing, number: int) -> tuple[str, ...]:
