@@ -97,6 +97,7 @@ class Context(Mapping[str, Any]):
         if self._held is None:
             turn = self._turn
             self._held = {
+                **self._more,
                 "part": self._part,
                 "name": turn.seat.name,
                 "strategy": self._strategy,
@@ -104,7 +105,6 @@ class Context(Mapping[str, Any]):
                 "question": turn.question,
                 "hint": turn.answer_hint,
                 "text": turn.text,
-                **self._more,
             }
         return self._held
 

@@ -192,14 +192,15 @@ class Desk:
                 self.driven = mind
                 try:
                     waited = mind.send(None)
-                    if waited.__class__ is not One and waited.__class__ is not Wait:
-                        self.stop(mind.stray(waited))
                 except StopIteration as ended:
                     mind.end(ended.value)
                 except BaseException as error:
                     mind.fail(error)
                     if not isinstance(error, asyncio.CancelledError):
                         self.stop(error)
+                else:
+                    if waited.__class__ is not One and waited.__class__ is not Wait:
+                        self.stop(mind.stray(waited))
         finally:
             self.driven = None
         self.close_batch()
@@ -209,12 +210,11 @@ class Desk:
         if self._stopped is not None:
             return
         self._stopped = reason
-        pending = [call for groups in self._pending.values() for group in groups for call in group]
+        given_up = [one for groups in self._pending.values() for group in groups for one in group]
+        given_up += self._taken
         self._pending.clear()
-        for call in pending:
-            call.fail(self._refusal())
-        taken, self._taken = self._taken, []
-        for one in taken:
+        self._taken = []
+        for one in given_up:
             one.fail(self._refusal())
         searches, self._searches = self._searches, []
         for search in searches:
@@ -390,7 +390,7 @@ class Desk:
             return
         pending, self._pending = self._pending, defaultdict(list)
         for name, groups in pending.items():
-            groups.sort(key=_first_key)
+            groups.sort(key=lambda group: group[0].key)
             self.batch_sizes[len(groups)] += 1
             self._start(self._send(name, groups))
 
@@ -496,7 +496,3 @@ class Desk:
 def _context(one: Question) -> str:
     """What a scripted backend reads of a question."""
     return _encode_loosely(dict(one.request.context))
-
-
-def _first_key(group: list[Question]) -> CallKey:
-    return group[0].key

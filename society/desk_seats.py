@@ -1,10 +1,11 @@
 """Seats: who may still ask, so that nobody is overtaken by a batch that closes too early.
 
-And what is asked: a question as it was taken, and as a call on its way.
+And what is asked: questions, alone or several that are awaited together.
 """
 
 import abc
 import asyncio
+import contextlib
 import contextvars
 from collections.abc import Coroutine, Generator
 from typing import Any, NamedTuple, Protocol
@@ -183,7 +184,8 @@ class One(Question):
     __slots__ = ("_answer", "_asker", "_failure", "_future", "seat")
 
     def __init__(self, asker: "Asking", request: Request) -> None:
-        self._asker, self.request = asker, request
+        self._asker: Asking | None = asker
+        self.request = request
         self._answer: Response | None = None
         self._failure: BaseException | None = None
         self._future: asyncio.Future[None] | None = None
@@ -210,7 +212,10 @@ class One(Question):
             self._future.set_result(None)
 
     def __await__(self) -> Generator[Any, None, Response]:
-        self._asker.ask(self)
+        asker, self._asker = self._asker, None
+        if asker is None:
+            raise RuntimeError("this question was awaited before; ask again to get another answer")
+        asker.ask(self)
         if not self.come:
             if self.seat.__class__ is Mind:
                 yield self
@@ -280,7 +285,7 @@ class Mind:
         """End where it stands."""
         if not self.gone:
             self.fail(asyncio.CancelledError())
-            self._coroutine.close()
+            self._close()
 
     def stray(self, waited: Any) -> BaseException:
         """End: it waits for something else, which nobody here would wake it up from."""
@@ -289,8 +294,12 @@ class Mind:
             "but what it asks (ask, ask.many). Slow work of its own belongs into a backend"
         )
         self.fail(error)
-        self._coroutine.close()
+        self._close()
         return error
+
+    def _close(self) -> None:
+        with contextlib.suppress(RuntimeError):  # it awaits something again as it is closed
+            self._coroutine.close()
 
 
 def seated(

@@ -6,17 +6,18 @@ exists already must be equal, or the run stops and names the step and the agent.
 replaying and noticing changed code are this one rule.
 """
 
+import contextlib
 import itertools
 import json
 import sqlite3
 import struct
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from society.durable import WriteError, killpoint
-from society.journal_file import connect, prepare
+from society.journal_file import connect, is_old, prepare
 from society.journal_rows import (
     TABLES,
     CallKey,
@@ -57,6 +58,7 @@ _pack_clock = struct.Struct("<4q").pack
 # Rows that one statement adds: a fourth less time than one by one. Fewer where SQLite takes few
 # values: 999 before version 3.32.
 _ROWS = 100
+_MOST_BEGINNINGS = 1 << 12  # that are held in memory
 
 
 class Journal:
@@ -73,6 +75,7 @@ class Journal:
         self._database = database
         self._lock = threading.RLock()
         self._pending: dict[str, list[tuple]] = {name: [] for name in TABLES}
+        self._old = False
         self._sums: list[int] | None = None
         # Numbers of beginnings that are stored, or will be by the next flush, and their texts.
         self._numbers: dict[str, int] = {"": 0}
@@ -94,7 +97,7 @@ class Journal:
         try:
             database = connect(path, readonly)
             try:
-                prepare(database, path, readonly)
+                old = prepare(database, path, readonly)
             except BaseException:
                 database.close()
                 raise
@@ -103,7 +106,9 @@ class Journal:
             raise kind(f"could not open the journal {path}: {error}") from error
         except sqlite3.DatabaseError as error:
             raise JournalError(f"{path} is not a readable journal: {error}") from error
-        return cls(path, database, readonly)
+        journal = cls(path, database, readonly)
+        journal._old = old
+        return journal
 
     # ---- calls that were answered ---------------------------------------------------
 
@@ -118,7 +123,7 @@ class Journal:
     def calls(self, keys: Sequence[CallKey]) -> list[StoredCall | None]:
         """Return what ``call`` would for each of these keys; most of them are new in a run."""
         found: list[StoredCall | None] = []
-        with self._lock:
+        with self._reading():
             for key in keys:
                 held = self._asked.get(key[0])
                 asked = held[1] if held and held[0] == key[1] else self._asked_in(*key[:2])
@@ -127,10 +132,7 @@ class Journal:
 
     def _found(self, key: CallKey) -> StoredCall:
         """Read a call that is known to be stored."""
-        try:
-            row = self._database.execute(_CALL, key).fetchone()
-        except sqlite3.DatabaseError as error:
-            raise JournalError(f"{self.path} is damaged: {error}") from error
+        row = self._database.execute(_CALL, key).fetchone()
         if row is None:
             raise JournalError(f"{self.path} is damaged: its index names a call it does not hold")
         check_seal(TABLES["calls"], (*key, *row), self.path)
@@ -143,6 +145,9 @@ class Journal:
         calls = list(rows)
         with self._lock:
             numbers = self._numbers
+            if len(numbers) > _MOST_BEGINNINGS:  # those that come again are found to be stored
+                numbers.clear()
+                numbers[""] = 0
             for text in {call.beginning for call in calls} - numbers.keys():
                 made = beginning_row(text)
                 self._pending["beginnings"].append(made)
@@ -248,7 +253,7 @@ class Journal:
           JournalError: One of them is damaged.
         """
         table = TABLES["metric_names"]
-        with self._lock:
+        with self._reading():
             rows = self._database.execute(f"{table.select_all()} ORDER BY position").fetchall()
         for row in rows:
             check_seal(table, row, self.path)
@@ -298,18 +303,16 @@ class Journal:
         Raises:
           JournalError: With the first damaged row, or what SQLite found.
         """
-        with self._lock:
-            try:
-                found = self._database.execute("PRAGMA integrity_check(1)").fetchone()[0]
-                if found != "ok":
-                    raise JournalError(f"{self.path} is damaged: {found}")
-                for table in TABLES.values():
-                    for row in self._database.execute(table.select_all()):
-                        check_seal(table, row, self.path)
-                for (number,) in self._database.execute("SELECT DISTINCT beginning FROM calls"):
-                    self._beginning(number)
-            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-                raise JournalError(f"{self.path} is damaged: {error}") from error
+        with self._reading():
+            found = self._database.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            if found != "ok":
+                raise JournalError(f"{self.path} is damaged: {found}")
+            for table in TABLES.values():
+                for row in self._database.execute(table.select_all()):
+                    check_seal(table, row, self.path)
+            lacking = "SELECT 1 FROM questions WHERE request IS NULL LIMIT 1"
+            if self._database.execute(lacking).fetchone() is not None:
+                raise JournalError(f"{self.path} is damaged: a request lacks its beginning")
 
     def close(self) -> None:
         """Flush and close; closing twice is fine."""
@@ -332,16 +335,28 @@ class Journal:
 
     # ---- inside ---------------------------------------------------------------------
 
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Hold the journal while it is read; what SQLite says against it is a JournalError."""
+        with self._lock:
+            try:
+                self._old = self._old and is_old(self._database)
+                yield
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+                raise JournalError(f"{self.path} is damaged: {error}") from error
+
     def _beginning(self, number: int) -> str:
         """What the requests with this number begin with."""
         text = self._texts.get(number)
         if text is None:
             table = TABLES["beginnings"]
-            with self._lock:
-                row = self._database.execute(table.select(table.columns[1:]), (number,)).fetchone()
+            query = table.select(table.columns[1:])
+            row = self._database.execute(query, (number,)).fetchone()
             if row is None:
                 raise JournalError(f"{self.path} is damaged: a request lacks its beginning")
             check_seal(table, (number, *row), self.path)
+            if len(self._texts) > _MOST_BEGINNINGS:
+                self._texts = {0: ""}
             text = self._texts[number] = row[0]
         return text
 
@@ -349,10 +364,7 @@ class Journal:
         """Keys of the stored calls of a generation; one generation a replicate is kept."""
         columns = ", ".join(TABLES["calls"].key)
         query = f"SELECT {columns} FROM calls WHERE replicate = ? AND generation = ?"
-        try:
-            asked = set(self._database.execute(query, (replicate, generation)))
-        except sqlite3.DatabaseError as error:
-            raise JournalError(f"{self.path} is damaged: {error}") from error
+        asked = set(self._database.execute(query, (replicate, generation)))
         self._asked[replicate] = generation, asked
         return asked
 
@@ -364,10 +376,8 @@ class Journal:
     def _read(self, query: str, values: tuple = ()) -> list[tuple]:
         with self._lock:
             self.flush()
-            try:
+            with self._reading():
                 return self._database.execute(query, values).fetchall()
-            except sqlite3.DatabaseError as error:
-                raise JournalError(f"{self.path} is damaged: {error}") from error
 
     def _store(self, write: Callable[[], Result]) -> Result:
         """Run a function inside one transaction."""
@@ -417,11 +427,11 @@ class Journal:
     def _verify(self, table: Table, rows: list[tuple]) -> None:
         """Raise Divergence at the first row that is not stored exactly so."""
         names = table.columns[: table.fixed]
-        query = table.select((*table.compared, "seal"))
         start = len(table.key)
+        query = table.select(table.columns[start:])
         for row in rows:
             stored = self._database.execute(query, row[:start]).fetchone()
-            if stored is not None and stored[:-1] == row[start : table.fixed]:
+            if stored is not None and stored[: len(table.compared)] == row[start : table.fixed]:
                 continue
             place = dict(zip(table.key, row, strict=False))
             if stored is None:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from society.journal_rows import TABLES, JournalError, name_rows
 
-__all__ = ["connect", "prepare"]
+__all__ = ["connect", "is_old", "prepare"]
 
 SCHEMA = 2
 _APPLICATION = 0x534F4349  # "SOCI", in the header of the file
@@ -20,8 +20,11 @@ _APPLICATION = 0x534F4349  # "SOCI", in the header of the file
 # A journal that exists keeps the size it was made with.
 _PAGE_BYTES = 1 << 13
 _WAL_BYTES = 1 << 24
+_NEW_TABLES = ("beginnings", "metric_names")  # of version 2
 _SHOWN = ", ".join(
-    "coalesce(text, '') || request AS request" if name == "request" else f"calls.{name}"
+    "CASE calls.beginning WHEN 0 THEN request ELSE text || request END AS request"
+    if name == "request"
+    else f"calls.{name}"
     for name in ("rowid", *TABLES["calls"].columns)
 )
 _QUESTIONS = (
@@ -30,32 +33,58 @@ _QUESTIONS = (
 )
 
 
-def prepare(database: sqlite3.Connection, path: Path, readonly: bool) -> None:
+def prepare(database: sqlite3.Connection, path: Path, readonly: bool) -> bool:
     """Make tables where there are none, and bring those of version 1 up to date.
 
-    Read-only, nothing in the file is touched; what version 1 lacks is in memory.
+    Read-only, nothing in the file is touched, and what version 1 lacks is in memory. Calls that
+    it holds keep their requests whole; they cannot be added again in two parts.
+
+    Returns:
+      True where a file of version 1 is read.
 
     Raises:
       JournalError: The file is something else, or of another version.
     """
     if not readonly and _is_empty(database):
         _create(database)
-    if _version(database, path) == 1:
-        names = database.execute("SELECT name FROM metric_names ORDER BY position").fetchall()
-        database.execute("BEGIN" if readonly else "BEGIN IMMEDIATE")
-        if readonly:
-            rows = "SELECT rowid, *, 0 AS beginning FROM main.calls"
-            database.execute(f"CREATE TEMP VIEW calls AS {rows}")
-        else:
-            database.execute("ALTER TABLE calls ADD COLUMN beginning INTEGER DEFAULT 0")
-            database.execute("DROP TABLE metric_names")
-            database.execute(f"PRAGMA user_version={SCHEMA}")
-        create = "CREATE TEMP" if readonly else "CREATE"
-        for new in ("beginnings", "metric_names"):
-            database.execute(TABLES[new].create(create))
-        database.execute(f"{create} {_QUESTIONS}")
-        database.executemany(TABLES["metric_names"].insert(), name_rows(n for (n,) in names))
-        database.execute("COMMIT")
+    if _version(database, path) != 1:
+        return False
+    database.execute("BEGIN" if readonly else "BEGIN IMMEDIATE")
+    if _version(database, path) == 1:  # nobody was faster
+        _bring_up_to_date(database, readonly)
+    database.execute("COMMIT")
+    return readonly
+
+
+def _bring_up_to_date(database: sqlite3.Connection, readonly: bool) -> None:
+    """Add what version 1 lacks, to the file or beside it."""
+    names = database.execute("SELECT name FROM metric_names ORDER BY position").fetchall()
+    if readonly:
+        rows = "SELECT rowid, *, 0 AS beginning FROM main.calls"
+        database.execute(f"CREATE TEMP VIEW calls AS {rows}")
+    else:
+        database.execute("ALTER TABLE calls ADD COLUMN beginning INTEGER DEFAULT 0")
+        database.execute("DROP TABLE metric_names")
+        database.execute(f"PRAGMA user_version={SCHEMA}")
+    create = "CREATE TEMP" if readonly else "CREATE"
+    for new in _NEW_TABLES:
+        database.execute(TABLES[new].create(create))
+    database.execute(f"{create} {_QUESTIONS}")
+    database.executemany(TABLES["metric_names"].insert(), name_rows(n for (n,) in names))
+
+
+def is_old(database: sqlite3.Connection) -> bool:
+    """True while a file that is read is of version 1.
+
+    Once somebody else has brought it up to date, what stood in for the rest is let go of.
+    """
+    if database.execute("PRAGMA main.user_version").fetchone()[0] == 1:
+        return True
+    for view in ("questions", "calls"):
+        database.execute(f"DROP VIEW temp.{view}")
+    for table in _NEW_TABLES:
+        database.execute(f"DROP TABLE temp.{table}")
+    return False
 
 
 def connect(path: Path, readonly: bool) -> sqlite3.Connection:

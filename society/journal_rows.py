@@ -48,10 +48,10 @@ class CallKey(NamedTuple):
 class StoredCall(NamedTuple):
     """One question to a model and its answer, as a mind saw it.
 
-    request_hash: of the canonical request (``canonical.fingerprint``). request, response:
-    JSON texts. status: "ok" or "error". faults: failed attempts before the answer.
+    request_hash: of the canonical request (``canonical.fingerprint``), which is ``beginning``,
+    the same in many calls and stored once, followed by ``request``; one JSON text together.
+    response: a JSON text. status: "ok" or "error". faults: failed attempts before the answer.
     The fields after ``faults`` tell how it went, not what was said; they are never compared.
-    beginning: what stands before ``request`` and is the same in many calls; stored once.
     """
 
     key: CallKey
@@ -70,11 +70,6 @@ class StoredCall(NamedTuple):
     cached: bool = False
     at: float = 0.0
     beginning: str = ""
-
-    @property
-    def whole_request(self) -> str:
-        """The request with its beginning."""
-        return self.beginning + self.request
 
 
 class StoredMessage(NamedTuple):
@@ -212,7 +207,6 @@ _CLOCK = ("replicate", "generation", "episode", "step")
 TABLES = {
     table.name: table
     for table in (
-        Table("beginnings", ("beginning",), ("text",)),
         Table(
             "calls",
             (*_CLOCK, "turn", "uid", "purpose", "ordinal"),
@@ -225,6 +219,7 @@ TABLES = {
         Table("events", (*_CLOCK, "turn", "kind", "uid", "ordinal"), ("data",)),
         Table("metrics", _CLOCK, ("values_f32", "state_hash")),
         Table("metric_names", ("position",), ("name",)),
+        Table("beginnings", ("beginning",), ("text",)),
     )
 }
 _TYPES = {
@@ -233,6 +228,7 @@ _TYPES = {
     **dict.fromkeys(("purpose", "channel", "kind", "recipients", "text", "data", "name"), "TEXT"),
     **dict.fromkeys(("request_hash", "request", "response", "status", "backend", "model"), "TEXT"),
 }
+_BETWEEN = "\x1f"
 _COUNTS = ("prompt_tokens", "completion_tokens", "faults", "attempts")
 
 
@@ -252,7 +248,7 @@ def beginning_row(text: str) -> tuple:
 def call_row(call: StoredCall, beginning: int = 0) -> tuple:
     """Columns of table calls; of all the one with the most columns, so spelt out.
 
-    The number of its beginning is not sealed: a wrong one leads to no text, or breaks the hash.
+    The number of its beginning is sealed where it is not 0, as in all rows of schema 1.
     """
     (
         key, hashed, request, response, status, backend, model, read, written, cost, faults,
@@ -272,7 +268,7 @@ def call_row(call: StoredCall, beginning: int = 0) -> tuple:
     sealed = (
         f"{replicate}\x1f{generation}\x1f{episode}\x1f{step}\x1f{turn}\x1f{uid}\x1f{purpose}\x1f"
         f"{ordinal}\x1f{hashed}\x1f{request}\x1f{response}\x1f{status}\x1f{backend}\x1f{model}\x1f"
-        f"{read}\x1f{written}\x1f{cost}\x1f{faults}"
+        f"{read}\x1f{written}\x1f{cost}\x1f{faults}{f'{_BETWEEN}{beginning}' if beginning else ''}"
     )
     return (
         replicate, generation, episode, step, turn, uid, purpose, ordinal,
@@ -333,13 +329,15 @@ def seal(fixed: tuple) -> int:
 
 @functools.cache
 def _sealed(columns: int) -> str:
-    return "\x1f".join(["%s"] * columns)
+    return _BETWEEN.join(["%s"] * columns)
 
 
 def check_seal(table: Table, row: tuple, path: Any) -> None:
-    """Raise JournalError where a whole stored row is not as it was written."""
+    """Raise JournalError where a whole stored row, all its columns, is not as it was written."""
     try:
         fixed = row[: table.fixed]
+        if table.name == "calls" and row[-2]:
+            fixed = (*fixed, row[-2])  # the number of its beginning
         intact = metrics_row(fixed)[-1] if table.name == "metrics" else seal(fixed)
     except (TypeError, ValueError, struct.error):  # a column changed its type
         intact = None

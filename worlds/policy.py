@@ -81,7 +81,7 @@ class Ask(Protocol):
     """How a mind asks: the only thing that it may await."""
 
     def __call__(self, request: Any) -> Awaitable[Any]:
-        """Ask once."""
+        """Ask once; nothing is asked before this is awaited, which it can be a single time."""
         ...
 
     def many(self, requests: Sequence[Any]) -> Awaitable[list[Any]]:

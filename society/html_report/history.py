@@ -212,7 +212,7 @@ def _calls(
 ) -> tuple[list[Said], dict[str, dict[str, int]]]:
     query = (
         "SELECT generation, episode, step, turn, uid, purpose, request, response, status, "
-        "prompt_tokens, completion_tokens, faults FROM calls WHERE replicate = 0 "
+        "prompt_tokens, completion_tokens, faults FROM questions WHERE replicate = 0 "
         "ORDER BY generation, episode, step, turn, uid"
     )
     calls = journal._read(query)

@@ -657,6 +657,58 @@ def test_a_mind_that_awaits_something_else_is_named():
     assert table.held_seats == 0
 
 
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_question_is_awaited_once(streams, together):
+    journal = MemoryJournal()
+    table = desk(Echo(streams=streams), journal)
+
+    async def mind(asker):
+        question = asker(ask("x"))
+        first = await question
+        with pytest.raises(RuntimeError, match="awaited before"):
+            await question
+        return first.text, (await asker(ask("y"))).text
+
+    async def main():
+        async with table.seat():
+            return await getattr(table, together)([mind(table.asker(place(), 1, "it"))])
+
+    ((first, second),) = run(main())
+    assert (first[:2], second[:2]) == ("x#", "y#") and len(journal.rows) == 2
+
+
+def test_a_mind_that_cannot_be_closed_is_named_too():
+    class Session:
+        async def __aenter__(self):
+            await asyncio.sleep(0)
+
+        async def __aexit__(self, *_):
+            await asyncio.sleep(0)
+
+    async def sleeper(asker):
+        async with Session():
+            pass
+
+    async def clings(asker):
+        try:
+            await asyncio.sleep(0)
+        finally:
+            await asker(ask("one more thing"))
+
+    for kind in (sleeper, clings):
+        table = desk(Echo())
+
+        async def main(kind=kind, table=table):
+            async with table.seat():
+                minds = [kind(table.asker(place(), 0, "it"))]
+                minds.append(chatter(table.asker(place(), 1, "it"), 3))
+                await asyncio.wait_for(table.minds(minds), 5)
+
+        with pytest.raises(TypeError, match=r"a mind \(.*\) awaits .*nothing but what it asks"):
+            run(main())
+        assert table.held_seats == 0
+
+
 def test_minds_ask_in_the_order_in_which_they_are_given():
     backend = Echo(streams=True)
     table = desk(backend)

@@ -472,7 +472,9 @@ def test_what_requests_begin_with_is_stored_once_and_put_back(path):
     [
         ("UPDATE beginnings SET text = 'other rules'", "a row of beginnings has changed"),
         ("DELETE FROM beginnings", "a request lacks its beginning"),
-        ("UPDATE calls SET beginning = beginning + 1", "a request lacks its beginning"),
+        ("UPDATE beginnings SET text = CAST(x'ff' AS TEXT)", "is damaged"),
+        ("UPDATE calls SET beginning = beginning + 1", "a row of calls has changed"),
+        ("UPDATE calls SET beginning = 0", "a row of calls has changed"),
     ],
 )
 def test_a_damaged_beginning_is_noticed(path, damage, said):
@@ -529,4 +531,50 @@ def test_a_journal_of_version_1_is_read_as_it_is_and_brought_up_to_date_where_wr
         journal.check()
     with Journal.open(path, readonly=True) as journal:
         whole = journal._read("SELECT request FROM questions ORDER BY uid")
-        assert [text for (text,) in whole] == [row.whole_request for row in [*old, shared(3)]]
+        new = shared(3).beginning + shared(3).request
+        assert [text for (text,) in whole] == [*[row.request for row in old], new]
+
+
+def test_a_reader_of_a_journal_of_version_1_goes_on_when_it_is_brought_up_to_date(path):
+    with Journal.open(path) as journal:
+        journal.set_metric_names(["trust"])
+        journal.add_calls([call()])
+    as_version_1(path)
+    with Journal.open(path, readonly=True) as reader:
+        assert reader.call(call().key) == call() and reader.metric_names() == ("trust",)
+        with Journal.open(path) as journal:
+            journal.add_calls([shared(1)])
+        assert reader.metric_names() == ("trust",)
+        rows = reader._read("SELECT request FROM questions ORDER BY uid")
+        assert rows[1] == (shared(1).beginning + shared(1).request,)
+        with Journal.open(path, readonly=True) as another:
+            assert another.call(shared(1).key) == shared(1)
+        reader.check()
+
+
+def test_bringing_a_journal_up_to_date_is_all_or_nothing(path, monkeypatch):
+    with Journal.open(path) as journal:
+        journal.set_metric_names(["trust"])
+        journal.add_calls([call()])
+    as_version_1(path)
+    with monkeypatch.context() as patch:
+        patch.setattr("society.journal_file.name_rows", lambda names: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            Journal.open(path)
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (1,)
+    with Journal.open(path) as journal:
+        assert journal.call(call().key) == call() and journal.metric_names() == ("trust",)
+        journal.check()
+
+
+def test_beginnings_are_forgotten_and_found_again(path, monkeypatch):
+    monkeypatch.setattr("society.journal._MOST_BEGINNINGS", 4)
+    rows = [shared(uid, f"beginning {uid % 9}") for uid in range(60)]
+    with Journal.open(path) as journal:
+        for row in rows:
+            journal.add_calls([row])
+        journal.flush()
+        assert [journal.call(row.key) for row in rows] == rows
+        assert len(journal._numbers) < 9 and len(journal._texts) < 9
+        journal.check()

@@ -7,6 +7,7 @@ import re
 import shutil
 import sqlite3
 import xml.etree.ElementTree as ET
+from html import escape as html_escape
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from society import plots
 from society.html_report.history import _shares
 from society.html_report.ties import ties_of
 from society.html_report.write import PictureError, write_report
+from society.journal import Journal
 from society.journal_rows import TABLES, seal
 from society.run import run_scenario
 from society.scenario import load_scenario
@@ -101,6 +103,13 @@ def test_what_models_say_is_only_text(page):
     )
     assert "<script" not in outside_quotes
     assert not re.findall(r"(?<!\\)\]\((?!report_figures/)", outside_quotes)
+
+
+def test_a_page_shows_what_models_were_asked(run, page):
+    with Journal.open(run / "journal.sqlite", readonly=True) as journal:
+        (text,) = journal._read("SELECT request FROM questions WHERE purpose = 'act' LIMIT 1")[0]
+    for role, said in json.loads(text)[1]:
+        assert role in ("system", "user") and html_escape(said[:60]) in page[0]
 
 
 def test_a_page_has_what_a_reader_wants_to_know(page):

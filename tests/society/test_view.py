@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import numpy as np
 import pytest
 
+from llm_agents.backends.base import ChatMessage, Request, signed
 from society.journal import CallKey, Journal, StoredCall, StoredEvent, StoredMessage
 from society.recorder import NotARunError, RunFolder
 from society.view.app import App, find_run
@@ -47,16 +48,15 @@ SCENARIO = {
 }
 
 
-def request_text(text):
-    return json.dumps([1, [["system", text], ["user", text]], "", None])
-
-
 def fill(journal, texts=XSS, step=0):
     """One step in which every agent says, answers, is born as and does one text."""
     for uid, text in enumerate(texts):
         key = CallKey(0, 0, 0, step, 0, uid, "act")
         answer = json.dumps({"text": text})
-        journal.add_calls([StoredCall(key, "0" * 64, request_text(text), answer, model=text)])
+        asked = Request((ChatMessage("system", text), ChatMessage("user", text)))
+        beginning, rest, hashed = signed(asked)
+        call = StoredCall(key, hashed, rest, answer, model=text, beginning=beginning)
+        journal.add_calls([call])
         to = ((uid + 1) % len(texts),)
         journal.add_messages([StoredMessage(0, 0, 0, step, 0, "talk", uid, 0, to, text)])
         if step == 0:
