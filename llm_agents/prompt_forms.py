@@ -46,12 +46,12 @@ class Form:
         self._lists = [name for name in names if name in holes.lists]
         self._names, self._render = tuple(names), render
         self._kinds: dict[tuple, Kind] = {}
-        self.fill = _filling(names, holes)(self._kinds, self._fill_new, self._fill_lists)
+        self.fill = _filling(names, self._texts, self._lists)(self._kinds, self._fill_any)
 
-    def _fill_lists(
-        self, values: tuple, shown: tuple, key: tuple, lists: Sequence[Sequence[str]]
+    def _fill_any(
+        self, values: tuple, shown: tuple, key: tuple, lists: Sequence[Sequence[str]] = ()
     ) -> str:
-        """Fill in where there are lists, whose lengths belong to the kind."""
+        """Fill in a kind that may be new, and where there are lists: a kind has their lengths."""
         items = [item for one in lists for item in one]
         named = dict(zip(self._names, values, strict=True))
         if not all(items):
@@ -65,10 +65,6 @@ class Form:
             kind = self._kinds[key] = self._made(named)
         said, pick = kind
         return (said % pick(shown)).strip()
-
-    def _fill_new(self, values: tuple, shown: tuple, key: tuple) -> str:
-        """Fill in where no kind was found, without lists."""
-        return self._fill_lists(values, shown, key, ())
 
     def _made(self, values: Mapping[str, Any]) -> Kind:
         """What the template says, and what picks the values shown in the order of their places."""
@@ -95,28 +91,29 @@ def _picker(places: Sequence[Any]) -> Callable[[Any], tuple]:
     return lambda held: tuple([held[place] for place in places])
 
 
-def _filling(names: Sequence[str], holes: Holes) -> Callable[..., Callable[..., str]]:
+def _filling(
+    names: Sequence[str], texts: Sequence[str], lists: Sequence[str]
+) -> Callable[..., Callable[..., str]]:
     """What makes ``Form.fill``, which picks texts and what makes a kind: which texts are empty.
 
     Written out, it takes half the time of going through the names.
     """
     held = {name: f"v{place}" for place, name in enumerate(names)}
-    texts = [held[name] for name in names if name in holes.texts]
-    lists = [held[name] for name in names if name in holes.lists]
-    others = [held[name] for name in names if name not in holes.texts | holes.lists]
-    every, shown = _tuple(held.values()), _tuple(texts)
-    key = _tuple([*(f"{text} and True" for text in texts), *others])
+    every, shown = _tuple(held.values()), _tuple([held[name] for name in texts])
+    listed = [held[name] for name in lists]
+    others = [held[name] for name in names if name not in (*texts, *lists)]
+    key = _tuple([*(f"{held[name]} and True" for name in texts), *others])
     made: dict[str, Any] = {}
     exec(
-        "def make(kinds, fill_new, fill_lists):\n"
+        "def make(kinds, fill_any):\n"
         f"    def fill({', '.join(held.values())}):\n"
         f"        key = {key}\n"
-        f"        if {' or '.join(lists) or False}:\n"
-        f"            return fill_lists({every}, {shown}, key, {_tuple(lists)})\n"
+        f"        if {' or '.join(listed) or False}:\n"
+        f"            return fill_any({every}, {shown}, key, {_tuple(listed)})\n"
         "        try:\n"
         "            said, pick = kinds[key]\n"
         "        except (KeyError, TypeError):\n"
-        f"            return fill_new({every}, {shown}, key)\n"
+        f"            return fill_any({every}, {shown}, key)\n"
         f"        return (said % pick({shown})).strip()\n"
         "    return fill\n",
         made,

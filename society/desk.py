@@ -242,7 +242,8 @@ class Desk:
             raise self._refusal()
         wait = Wait(self.driven or current_seat.get(), 1)
         self._searches.append(Search(streams, agent, recall, wait))
-        return (await self._released(wait))[0]
+        self._release(wait)
+        return (await wait)[0]
 
     def _search(self) -> None:
         """Search everybody's memory, one matrix product for each group."""
@@ -265,22 +266,16 @@ class Desk:
             raise self._refusal()
         wait = Wait(self.driven or current_seat.get(), len(keyed))
         self._taken += [Part(name, key, one, wait, i) for i, (key, one) in enumerate(keyed)]
-        return self._released(wait, name)
+        self._release(wait, name)
+        return wait
 
     def ask_one(self, one: One) -> None:
         """Take one question, as ``ask_several`` takes several."""
         if self._stopped is not None:
             raise self._refusal()
-        one.seat = seat = self.driven or current_seat.get()
+        one.seat = self.driven or current_seat.get()
         self._taken.append(one)
-        if self._abilities(one.backend)[1]:
-            self._take_in()
-            if one.come:
-                return
-        if seat is not None:
-            seat.release()
-        if self.driven is None:
-            self.close_batch()
+        self._release(one, one.backend)
 
     def _take_in(self) -> None:
         """Answer questions from the journal, or bring them to their backends.
@@ -333,17 +328,16 @@ class Desk:
             self._able[name] = able
         return able
 
-    def _released(self, wait: Wait, name: str = "") -> Wait:
-        """The same wait, with the seat given up until its answers have come."""
+    def _release(self, asked: Wait | One, name: str = "") -> None:
+        """Give up the seat of whoever waits, until the answers have come."""
         if name and self._abilities(name)[1]:
             self._take_in()
-        if not wait.left:  # nothing was asked, or all is known
-            return wait
-        if wait.seat is not None:
-            wait.seat.release()
+        if asked.come:  # nothing was asked, or all is known
+            return
+        if asked.seat is not None:
+            asked.seat.release()
         if self.driven is None:
             self.close_batch()
-        return wait
 
     def _seed(self, key: CallKey) -> int:
         try:

@@ -93,19 +93,24 @@ class Wait:
         self.failures: dict[int, BaseException] | None = None
         self._future: asyncio.Future[None] | None = None
 
+    @property
+    def come(self) -> bool:
+        """True once there is an answer or a failure for each."""
+        return not self.left
+
     def put(self, number: int, answer: Any) -> None:
         """Count an answer."""
         self.answers[number] = answer
         self.left -= 1
         if not self.left:
-            self._complete()
+            _wake(self)
 
     def fail(self, number: int, error: BaseException) -> None:
         """Count a failure."""
         self.failures = {**(self.failures or {}), number: error}
         self.left -= 1
         if not self.left:
-            self._complete()
+            _wake(self)
 
     async def all_come(self) -> None:
         """Wait until every answer or failure has come, in a task; raises none of them."""
@@ -122,12 +127,6 @@ class Wait:
         if self.failures is not None:
             raise self.failures[min(self.failures)]
         return self.answers
-
-    def _complete(self) -> None:
-        if self.seat is not None:
-            self.seat.take()
-        if self._future is not None and not self._future.done():
-            self._future.set_result(None)
 
 
 class Question(abc.ABC):
@@ -198,18 +197,12 @@ class One(Question):
     def put(self, answer: Response) -> None:
         """Take the answer."""
         self._answer = answer
-        self._come()
+        _wake(self)
 
     def fail(self, error: BaseException) -> None:
         """Take what went wrong instead."""
         self._failure = error
-        self._come()
-
-    def _come(self) -> None:
-        if self.seat is not None:
-            self.seat.take()
-        if self._future is not None and not self._future.done():
-            self._future.set_result(None)
+        _wake(self)
 
     def __await__(self) -> Generator[Any, None, Response]:
         asker, self._asker = self._asker, None
@@ -226,6 +219,14 @@ class One(Question):
             raise self._failure
         assert self._answer is not None
         return self._answer
+
+
+def _wake(asked: Wait | One) -> None:
+    """Let whoever waits sit again and go on, as everything has come."""
+    if asked.seat is not None:
+        asked.seat.take()
+    if asked._future is not None and not asked._future.done():
+        asked._future.set_result(None)
 
 
 class Asking(Protocol):
@@ -269,16 +270,12 @@ class Mind:
 
     def end(self, value: Any) -> None:
         """Leave, having come to something."""
-        if self.held:
-            self._desk.held_seats -= 1
-        self.held, self.gone = False, True
+        self._leave()
         self._together.put(self._number, value)
 
     def fail(self, error: BaseException) -> None:
         """Leave, as something went wrong."""
-        if self.held:
-            self._desk.held_seats -= 1
-        self.held, self.gone = False, True
+        self._leave()
         self._together.fail(self._number, error)
 
     def abandon(self) -> None:
@@ -296,6 +293,10 @@ class Mind:
         self.fail(error)
         self._close()
         return error
+
+    def _leave(self) -> None:
+        self.release()
+        self.gone = True
 
     def _close(self) -> None:
         with contextlib.suppress(RuntimeError):  # it awaits something again as it is closed

@@ -54,7 +54,6 @@ __all__ = [
 
 Result = TypeVar("Result")
 _CALL = TABLES["calls"].select(TABLES["calls"].columns[8:])
-_pack_clock = struct.Struct("<4q").pack
 # Rows that one statement adds: a fourth less time than one by one. Fewer where SQLite takes few
 # values: 999 before version 3.32.
 _ROWS = 100
@@ -68,14 +67,14 @@ class Journal:
     One journal may be used from several threads; one process at a time may write.
     """
 
-    def __init__(self, path: Path, database: sqlite3.Connection, readonly: bool) -> None:
+    def __init__(self, path: Path, database: sqlite3.Connection, readonly: bool, old: bool) -> None:
         """Use ``Journal.open``."""
         self.path = path
         self.readonly = readonly
         self._database = database
+        self._old = old
         self._lock = threading.RLock()
         self._pending: dict[str, list[tuple]] = {name: [] for name in TABLES}
-        self._old = False
         self._sums: list[int] | None = None
         # Numbers of beginnings that are stored, or will be by the next flush, and their texts.
         self._numbers: dict[str, int] = {"": 0}
@@ -106,9 +105,7 @@ class Journal:
             raise kind(f"could not open the journal {path}: {error}") from error
         except sqlite3.DatabaseError as error:
             raise JournalError(f"{path} is not a readable journal: {error}") from error
-        journal = cls(path, database, readonly)
-        journal._old = old
-        return journal
+        return cls(path, database, readonly, old)
 
     # ---- calls that were answered ---------------------------------------------------
 

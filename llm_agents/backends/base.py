@@ -344,7 +344,7 @@ def sample_option(logprobs: Sequence[float], temperature: float, seed: int) -> i
     """
     rounded = [round(value, LOGPROB_DECIMALS) for value in logprobs]
     best = max(rounded)
-    if temperature <= 0:
+    if temperature <= 0 or len(rounded) == 1:
         return rounded.index(best)
     weights = [math.exp((value - best) / temperature) for value in rounded]
     point = random.Random(seed).random() * sum(weights)

@@ -293,6 +293,4 @@ def _pick(options: Sequence[str], level: float, draw: _Draws) -> int:
     kind = kind or [min(range(len(options)), key=lambda i: options[i].casefold())]
     others = [i for i in range(len(options)) if i not in kind] or kind
     pool = kind if draw("kind") < level else others
-    if len(pool) == 1:
-        return pool[0]
     return pool[sample_option([0.0] * len(pool), 1.0, int(draw("which") * 2**31))]

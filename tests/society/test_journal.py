@@ -467,6 +467,17 @@ def test_what_requests_begin_with_is_stored_once_and_put_back(path):
         journal.check()
 
 
+def test_a_call_whose_beginning_is_shared_takes_less_than_half_the_room(path, tmp_path):
+    rows = [shared(uid, "x" * 1000, text="y" * 200) for uid in range(500)]
+    alone = [row._replace(beginning="", request=row.beginning + row.request) for row in rows]
+    sizes = []
+    for place, calls in ((path, rows), (tmp_path / "alone.sqlite", alone)):
+        with Journal.open(place) as journal:
+            journal.add_calls(calls)
+        sizes.append(place.stat().st_size)
+    assert 2 * sizes[0] < sizes[1]
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
